@@ -1,0 +1,12 @@
+"""What the operator and the fetcher say to each other: the only part of the fetcher that the operator may import.
+
+- `spec`: the `spec` of a MailConnection, as both sides read it
+- `units`: durations, quantities and retention as written in manifests
+- `identity`: which mailbox a spec means
+- `assignment`: operator → fetcher (`assignments.json` in a ConfigMap; the same for the probe)
+- `secrets`: the file names under which referenced Secrets are mounted
+- `report`: fetcher → operator (`GET /report`)
+- `probe`: probe Job → operator (termination message)
+- `reasons`: condition reasons that both sides use
+- `keys`: names of the Redis keys
+"""

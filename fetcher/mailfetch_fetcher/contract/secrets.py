@@ -1,0 +1,61 @@
+"""Where the Secrets that a spec names are mounted: one directory, one file per (Secret, key).
+
+The operator makes the projected volume from `references`, the fetcher reads the files. A missing
+Secret or key is a missing file (each source is `optional`), never a pod that does not start.
+"""
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from mailfetch_fetcher.contract.spec import SecretKey, Spec
+
+MOUNT = PurePosixPath("/etc/mailfetch/secrets")
+REDIS_MOUNT = PurePosixPath("/etc/mailfetch/redis")
+ASSIGNMENTS_MOUNT = PurePosixPath("/etc/mailfetch/assignments")
+REDIS_SECRET = "mailfetch-redis"  # noqa: S105 - the name of a Secret
+REDIS_KEYS = ("url", "ca.crt")
+
+CLIENT_KEYS = (
+    "client-id",
+    "client-secret",
+    "tenant-id",
+    "certificate.pem",
+    "private-key.pem",
+    "federated-token",
+    "service-account.json",
+)
+
+
+def file_name(secret: str, key: str) -> str:
+    """The file of a Secret's key, relative to the mount: `<secret>/<key>` (a Secret's name has no slash)."""
+    return f"{secret}/{key}"
+
+
+def password(spec: Spec) -> tuple[str, str] | None:
+    """(Secret, key) of the password, or None."""
+    return _with_default(spec.auth.password_secret_ref, "password")
+
+
+def certificate_authority(spec: Spec) -> tuple[str, str] | None:
+    """(Secret, key) of the private CA, or None."""
+    return _with_default(spec.tls.ca_secret_ref if spec.tls else None, "ca.crt")
+
+
+def references(spec: Spec) -> Iterator[tuple[str, str]]:
+    """Every (Secret, key) that the spec may need; keys that are not there are no error."""
+    for found in (password(spec), certificate_authority(spec)):
+        if found:
+            yield found
+    if spec.auth.oauth2:
+        yield from ((spec.auth.oauth2.client_secret_ref.name, key) for key in CLIENT_KEYS)
+        if token := _with_default(spec.auth.oauth2.token_secret_ref, "refresh-token"):
+            yield token
+    for cert in spec.certificates:
+        named = {cert.key, cert.password_key} - {""}
+        yield from (
+            (cert.secret_name, key) for key in sorted(named | {"tls.crt", "tls.key", "keystore.p12", "password"})
+        )
+
+
+def _with_default(ref: SecretKey | None, key: str) -> tuple[str, str] | None:
+    return (ref.name, ref.key or key) if ref else None

@@ -1,0 +1,1 @@
+"""Where mail comes from: one module per protocol behind the `Source` protocol of `base`."""

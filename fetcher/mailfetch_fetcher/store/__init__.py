@@ -1,0 +1,1 @@
+"""The Redis side: keys, commit, lease, barrier, ledger, blobs, outbox. `docs/guarantees.md` says what it promises."""

@@ -1,0 +1,108 @@
+"""What a session hands to the store, and what it gets back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from mailfetch_fetcher.sources.base import ActionKind
+
+INLINE = 64 * 1024
+"""Bytes: bodies up to this stand in the entry, larger ones in a blob."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Blob:
+    """A body that was written before its commit, with a TTL that the commit takes away."""
+
+    blob_id: str
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WantedAction:
+    """The after-download action that the commit puts into the outbox with the mail."""
+
+    kind: ActionKind
+    folder: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mail:
+    """One mail to commit.
+
+    Attributes:
+        ref: Names the mail for ever, `<uidvalidity>/<uid>` for IMAP; the entry's id is made from it.
+        uid_validity: UIDVALIDITY, for the outbox.
+        uid: UID.
+        folder: Folder it came from.
+        identity: What recognises it after a reset; hashed with the state's key for ledger and outbox.
+        body: The bytes, or the blob that holds them.
+        size: Bytes of the body.
+        sha256: Hexadecimal hash of the body.
+        received: RFC 3339, or empty.
+        flags: Flags separated by blanks.
+    """
+
+    ref: str
+    uid_validity: str
+    uid: int
+    folder: str
+    identity: bytes
+    body: bytes | Blob
+    size: int
+    sha256: str
+    message_id: str = ""
+    sender: str = ""
+    to: str = ""
+    subject: str = ""
+    date: str = ""
+    received: str = ""
+    flags: str = ""
+    action: WantedAction | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogLine:
+    """One line of the Incoming Mail Log beyond the commit's own (see docs/consumers.md)."""
+
+    step: str
+    category: str = "Download"
+    result: str = "Succeeded"
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """What enters Redis in one atomic step: mails, log lines and the cursor behind them (mails may be empty)."""
+
+    mails: Sequence[Mail]
+    cursor: str
+    log: Sequence[LogLine] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class State:
+    """The connection's state as read when the lease was taken.
+
+    Attributes:
+        state_id: Random, made by `create`.
+        identity: Mailbox identity.
+        cluster_id: Cluster that owns it.
+        gate_epoch: Epoch under which it was created.
+        epoch: Counts owners, for people; fencing compares the owner.
+        seq: Counts state transitions.
+        cursor: Opaque cursor; empty at the beginning.
+        anchor: `<uid>:<fingerprint>` of the last committed mail, or empty.
+        hash_key: Key of the ledger's hashes.
+        messages: Mails ever committed (from `:stats`).
+    """
+
+    state_id: str
+    identity: str
+    cluster_id: str
+    gate_epoch: int
+    epoch: int
+    seq: int
+    cursor: str
+    anchor: str
+    hash_key: bytes
+    messages: int = 0

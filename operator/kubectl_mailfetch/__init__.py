@@ -1,0 +1,1 @@
+"""kubectl mailfetch: what people do with MailConnections from a terminal."""

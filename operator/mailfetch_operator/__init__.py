@@ -1,0 +1,1 @@
+"""The operator: reconciles MailConnections into fetchers and reports status on the resource."""
