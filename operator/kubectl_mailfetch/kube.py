@@ -1,0 +1,153 @@
+"""The only module that talks to Kubernetes (pykube-ng). Its errors say what to do."""
+
+import atexit
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pykube
+import requests
+
+from kubectl_mailfetch import kubeconfig
+from kubectl_mailfetch.errors import Exit, PluginError
+
+VERSION = "mailfetch.dev/v1alpha1"
+PLURAL = "mailconnections"
+MANAGER = "kubectl-mailfetch"
+_TIMEOUT = 30.0
+
+
+class Cluster:
+    """The MailConnections of one cluster."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of the context."""
+        return str(self._client.config.namespace)
+
+    def list(self, namespace: str | None) -> list[dict[str, Any]]:
+        """All MailConnections of a namespace, or of all namespaces (None)."""
+        where = f"in namespace {namespace}" if namespace else "in all namespaces"
+        found = self._call(self._client.get, doing=f"list MailConnections {where}", namespace=namespace, url=PLURAL)
+        items: list[dict[str, Any]] = found.get("items") or []
+        return [{"apiVersion": VERSION, "kind": "MailConnection", **item} for item in items]
+
+    def get(self, namespace: str, name: str) -> dict[str, Any]:
+        """One MailConnection."""
+        doing = f"read MailConnection {name} in namespace {namespace}"
+        return self._call(self._client.get, doing=doing, namespace=namespace, url=f"{PLURAL}/{name}")
+
+    def annotate(self, namespace: str, name: str, annotations: Mapping[str, str]) -> dict[str, Any]:
+        """Sets annotations by a merge patch; others stay as they are."""
+        return self._call(
+            self._client.patch,
+            doing=f"annotate MailConnection {name} in namespace {namespace}",
+            namespace=namespace,
+            url=f"{PLURAL}/{name}",
+            params={"fieldManager": MANAGER},
+            headers={"Content-Type": "application/merge-patch+json"},
+            data=json.dumps({"metadata": {"annotations": dict(annotations)}}),
+        )
+
+    def _call(self, method: Callable[..., Any], *, doing: str, **kwargs: Any) -> dict[str, Any]:
+        server = self._client.url
+        try:
+            response = method(version=VERSION, **kwargs)
+        except requests.exceptions.SSLError as e:
+            raise PluginError(
+                f"the certificate of {server} is not trusted: {e}\nCheck the context of your kubeconfig.",
+                code=Exit.NO_CLUSTER,
+            ) from e
+        except (requests.exceptions.RequestException, OSError) as e:
+            raise PluginError(
+                f"cannot reach the cluster at {server}: {_root(e)}\n"
+                "Check that it runs and that --context, --kubeconfig or KUBECONFIG name the right one.",
+                code=Exit.NO_CLUSTER,
+            ) from e
+        except pykube.exceptions.PyKubeError as e:
+            raise PluginError(f"cannot log in at {server}: {e}", code=Exit.NO_CLUSTER) from e
+        body = _json(response)
+        if not response.ok:
+            raise _refusal(response.status_code, body, doing)
+        return body
+
+
+def connect(*, option: str, context: str) -> Cluster:
+    """The cluster that --kubeconfig, KUBECONFIG, ~/.kube/config or the pod's service account name.
+
+    Raises:
+        PluginError: none of them names a cluster.
+    """
+    _private_files()
+    paths = kubeconfig.candidates(option, os.environ)
+    try:
+        if paths:
+            doc = kubeconfig.load(paths)
+            config = pykube.KubeConfig(doc, current_context=kubeconfig.choose_context(doc, context))
+        else:
+            config = pykube.KubeConfig.from_service_account()
+        return Cluster(pykube.HTTPClient(config, timeout=_TIMEOUT))
+    except (FileNotFoundError, KeyError) as e:
+        raise PluginError(
+            "no cluster is configured: there is no ~/.kube/config. Name a file with --kubeconfig or KUBECONFIG.",
+            code=Exit.NO_CLUSTER,
+        ) from e
+    except pykube.exceptions.PyKubeError as e:
+        raise PluginError(f"the kubeconfig cannot be used: {e}", code=Exit.NO_CLUSTER) from e
+
+
+def _private_files() -> None:
+    """Pykube writes client keys into the temporary folder, readable for all: give it a folder of its own."""
+    folder = tempfile.mkdtemp(prefix="kubectl-mailfetch-")
+    tempfile.tempdir = folder
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+
+def _json(response: Any) -> dict[str, Any]:
+    try:
+        body = response.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _refusal(status: int, body: Mapping[str, Any], doing: str) -> PluginError:
+    message = str(body.get("message") or f"HTTP status {status}")
+    if status == 404 and (body.get("details") or {}).get("name"):
+        return PluginError(f"{message}\nSee what there is: kubectl mailfetch list -A", code=Exit.NOT_FOUND)
+    if status == 404:
+        return PluginError(
+            "this cluster does not know MailConnections. Install Mailfetch: "
+            "helm install mailfetch charts/mailfetch -n mailfetch-system --create-namespace",
+            code=Exit.NO_CLUSTER,
+        )
+    if status == 401:
+        return PluginError("the cluster does not accept your credentials; log in again", code=Exit.NO_CLUSTER)
+    if status == 403:
+        return PluginError(
+            f"you may not {doing}: {message}\nAsk for a Role that allows it (docs/security.md), or name a namespace"
+            " where you may with -n.",
+            code=Exit.NO_CLUSTER,
+        )
+    return PluginError(f"cannot {doing}: {message}")
+
+
+def _root(error: BaseException) -> str:
+    """The innermost reason, without the layers of the HTTP client."""
+    text = str(error)
+    for known in (
+        "Connection refused",
+        "Name or service not known",
+        "No route to host",
+        "timed out",
+        "Temporary failure",
+    ):
+        if known.lower() in text.lower():
+            return known
+    return text

@@ -1,0 +1,186 @@
+"""Entry point of `kubectl mailfetch`. Importing this is cheap: pykube and rich are imported inside the commands."""
+
+import sys
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kubectl_mailfetch.enable import Talk
+from kubectl_mailfetch.errors import Exit, PluginError
+from kubectl_mailfetch.output import Format
+
+if TYPE_CHECKING:
+    from kubectl_mailfetch.kube import Cluster
+
+_EPILOG = (
+    "Exit codes: 0 done; 1 error, or the connection fails; 2 wrong usage; 3 no such MailConnection; 4 the cluster"
+    " cannot be reached, refuses you or has no CRD; 5 you answered no; 6 not settled within --timeout."
+)
+app = typer.Typer(
+    help="Look after MailConnections: which mailboxes are downloaded, how they are, and whether they may.",
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # plain help: rich would cost more than all the rest
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Name = Annotated[str, typer.Argument(help="Name of the MailConnection.", show_default=False)]
+Namespace = Annotated[str, typer.Option("-n", "--namespace", help="Namespace. Default: the context's.")]
+Context = Annotated[str, typer.Option("--context", help="Context of the kubeconfig. Default: the current one.")]
+Kubeconfig = Annotated[str, typer.Option("--kubeconfig", help="Path of the kubeconfig. Default: as kubectl.")]
+Output = Annotated[Format, typer.Option("-o", "--output", help="How to print.")]
+Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask. Needed where there is no terminal.")]
+
+
+@app.command("list", epilog=_EPILOG)
+def list_(
+    term: Annotated[
+        str,
+        typer.Argument(help="Only those with this text in name, description, host, user name or shared mailbox."),
+    ] = "",
+    namespace: Namespace = "",
+    all_namespaces: Annotated[bool, typer.Option("-A", "--all-namespaces", help="In all namespaces.")] = False,
+    output: Output = Format.table,
+    context: Context = "",
+    kubeconfig: Kubeconfig = "",
+) -> None:
+    """List MailConnections, or search them."""
+    from kubectl_mailfetch import output as printer
+    from kubectl_mailfetch.kube import connect
+    from kubectl_mailfetch.model import Connection, matches
+    from kubectl_mailfetch.rows import listing
+
+    cluster = connect(option=kubeconfig, context=context)
+    where = None if all_namespaces else namespace or cluster.namespace
+    found = [c for c in map(Connection, cluster.list(where)) if matches(c, term)]
+    found.sort(key=lambda c: (c.namespace, c.name))
+    if output is Format.name:
+        printer.print_names(found, out=sys.stdout)
+    elif output in (Format.json, Format.yaml):
+        printer.print_objects([c.raw for c in found], output, out=sys.stdout)
+    elif found:
+        wide = output is Format.wide
+        rows = listing(found, now=datetime.now(UTC), wide=wide, namespaces=all_namespaces)
+        printer.print_listing(rows, found, out=printer.console(), wide=wide)
+    else:
+        place = "in any namespace" if all_namespaces else f"in namespace {where} (-A searches all)"
+        typer.echo(f"No MailConnections{f' with {term!r}' if term else ''} {place}.", err=True)
+
+
+@app.command(epilog=_EPILOG)
+def status(
+    name: Name,
+    namespace: Namespace = "",
+    output: Output = Format.table,
+    context: Context = "",
+    kubeconfig: Kubeconfig = "",
+) -> None:
+    """How one MailConnection is, why, and what to do. With -o wide all conditions as well."""
+    from kubectl_mailfetch import output as printer
+    from kubectl_mailfetch.kube import connect
+    from kubectl_mailfetch.model import Connection
+    from kubectl_mailfetch.page import status_page
+
+    cluster = connect(option=kubeconfig, context=context)
+    raw = cluster.get(namespace or cluster.namespace, name)
+    connection = Connection(raw)
+    if output is Format.name:
+        printer.print_names([connection], out=sys.stdout)
+    elif output in (Format.json, Format.yaml):
+        printer.print_object(raw, output, out=sys.stdout)
+    else:
+        page = status_page(connection, now=datetime.now(UTC), wide=output is Format.wide)
+        printer.print_page(page, out=printer.console())
+
+
+@app.command(epilog=_EPILOG)
+def enable(
+    name: Name,
+    namespace: Namespace = "",
+    yes: Yes = False,
+    wait: Annotated[bool, typer.Option(help="Wait until it downloads, fails, or needs your acknowledgement.")] = True,
+    timeout: Annotated[float, typer.Option(min=0, help="How many seconds to wait at most.")] = 120,
+    context: Context = "",
+    kubeconfig: Kubeconfig = "",
+) -> None:
+    """Let a MailConnection download. Shows the estimate and asks; acknowledges the backlog if it needs that.
+
+    Sets the annotations mailfetch.dev/enable and, for a backlog, mailfetch.dev/acknowledge, and nothing else.
+    """
+    from kubectl_mailfetch.enable import enable as run
+
+    cluster = _connect(kubeconfig, context)
+    where = namespace or cluster.namespace
+    run(objects=cluster, namespace=where, name=name, talk=_talk(yes=yes, timeout=timeout), wait=wait)
+
+
+@app.command(epilog=_EPILOG)
+def disable(
+    name: Name,
+    namespace: Namespace = "",
+    context: Context = "",
+    kubeconfig: Kubeconfig = "",
+) -> None:
+    """Stop a MailConnection. What was downloaded stays, and so does the place where it continues."""
+    from kubectl_mailfetch.enable import disable as run
+
+    cluster = _connect(kubeconfig, context)
+    run(objects=cluster, namespace=namespace or cluster.namespace, name=name, talk=_talk(yes=True, timeout=0))
+
+
+@app.command(epilog=_EPILOG)
+def version() -> None:
+    """Print the version of the plugin."""
+    from importlib.metadata import version as installed
+
+    typer.echo(installed("mailfetch"))
+
+
+def main() -> None:
+    """Runs the command line; every failure ends with its exit code and a message on standard error."""
+    try:
+        app(prog_name="kubectl mailfetch")
+    except PluginError as e:
+        typer.echo(f"error: {e.message}", err=True)
+        sys.exit(int(e.code))
+
+
+def _connect(kubeconfig: str, context: str) -> "Cluster":
+    from kubectl_mailfetch.kube import connect
+
+    return connect(option=kubeconfig, context=context)
+
+
+def _talk(*, yes: bool, timeout: float) -> Talk:
+    from kubectl_mailfetch import output as printer
+
+    spent = 0.0  # seconds of waiting only: a person may think as long as they like
+
+    def ask(question: str) -> bool:
+        if yes:
+            return True
+        if not sys.stdin.isatty():
+            raise PluginError(
+                f"would have to ask: {question}\nStandard input is not a terminal; use --yes.", code=Exit.USAGE
+            )
+        return typer.confirm(question)
+
+    def pause() -> bool:
+        nonlocal spent
+        if spent >= timeout:
+            return False
+        time.sleep(min(1.0, timeout - spent))
+        spent += 1.0
+        return True
+
+    return Talk(
+        say=typer.echo,
+        show=lambda lines: printer.print_page(lines, out=printer.console()),
+        ask=ask,
+        now=lambda: datetime.now(UTC),
+        pause=pause,
+    )
