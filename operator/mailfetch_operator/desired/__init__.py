@@ -1,0 +1,1 @@
+"""Pure `build_*` functions: the children of connections as manifests."""

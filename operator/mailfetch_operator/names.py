@@ -1,0 +1,60 @@
+"""Names that people and other programs rely on: annotations, labels, names of children."""
+
+import hashlib
+from typing import Final, Literal
+
+GROUP: Final = "mailfetch.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+KIND: Final = "MailConnection"
+PLURAL: Final = "mailconnections"
+
+ENABLE: Final = f"{GROUP}/enable"
+ACKNOWLEDGE: Final = f"{GROUP}/acknowledge"
+
+Request = Literal["test", "estimate", "fetch"]
+PROBE_REQUESTS: Final[tuple[Request, ...]] = ("test", "estimate")
+MAX_REQUEST: Final = 253
+"""Characters of a request's value that count."""
+
+FETCHER_LABEL: Final = f"{GROUP}/fetcher"
+"""On fetcher Deployments, their ConfigMaps and pods: name of the Deployment."""
+CONNECTION_LABEL: Final = f"{GROUP}/connection"
+"""On probe Jobs and their pods: name of the MailConnection."""
+FINGERPRINT: Final = f"{GROUP}/fingerprint"
+SERIAL: Final = f"{GROUP}/serial"
+"""Annotations of a probe Job; its requests stand under `request_annotation`."""
+
+MANAGED: Final = {"app.kubernetes.io/managed-by": "mailfetch-operator", "app.kubernetes.io/part-of": "mailfetch"}
+
+_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+def annotation(request: Request) -> str:
+    """The annotation by which people ask for something."""
+    return f"{GROUP}/{request}"
+
+
+def request_annotation(request: Request) -> str:
+    """The annotation of a probe Job that says which request it answers."""
+    return f"{GROUP}/request-{request}"
+
+
+def pool_fetcher(pool: str) -> str:
+    """Name of the Deployment and ConfigMap of a pool."""
+    return f"mailfetch-pool-{pool}"
+
+
+def dedicated_fetcher(connection: str) -> str:
+    """Name of the Deployment and ConfigMap of a connection of its own."""
+    return f"mconn-{connection}"
+
+
+def probe_job(connection: str, *parts: str) -> str:
+    """Name of a probe Job: at most 63 characters, the same for the same parts."""
+    number = int.from_bytes(hashlib.sha256("\0".join(parts).encode()).digest()[:8], "big")
+    suffix = ""
+    for _ in range(4):
+        number, digit = divmod(number, len(_ALPHABET))
+        suffix += _ALPHABET[digit]
+    return f"{connection}-probe-{suffix}"

@@ -1,0 +1,1 @@
+"""Pure `check_*` functions: what is observed becomes conditions, status and events."""
