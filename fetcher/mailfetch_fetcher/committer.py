@@ -1,0 +1,123 @@
+"""The writer half of a session: gathers mails into batches and commits them in a thread of its own.
+
+While Redis takes batch k the session already reads batch k+1 from the mailbox. Batches are committed strictly in
+the order in which they were gathered; after any failure nothing that was queued behind it is sent, and the failure
+is raised in the session's thread at its next step.
+"""
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+
+from mailfetch_fetcher.store.model import Batch, Blob, LogLine, Mail
+
+MAX_MAILS = 100
+MAX_BYTES = 1_000_000
+DEPTH = 4
+
+
+class Committer:
+    """Use as a context manager: leaving it without an error commits what is left.
+
+    With an error, batches that were handed over are still committed (they are whole and in order), the rest is dropped.
+    """
+
+    def __init__(self, *, commit: Callable[[Batch], None], committed: Callable[[Batch], None]) -> None:
+        """Makes the writer.
+
+        Args:
+            commit: Commits one batch, in the writer's thread.
+            committed: Told of each committed batch, in the writer's thread.
+        """
+        self._commit = commit
+        self._committed = committed
+        self._queue: queue.Queue[Batch | None] = queue.Queue(DEPTH)
+        self._failure: BaseException | None = None
+        self._thread: threading.Thread | None = None
+        self._mails: list[Mail] = []
+        self._log: list[LogLine] = []
+        self._bytes = 0
+        self._cursor = ""
+
+    def __enter__(self) -> "Committer":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        try:
+            if error is None:
+                self.flush()
+        finally:
+            self._end()
+        if error is None:
+            self._raise()
+
+    def add(self, mail: Mail, *, cursor: str) -> None:
+        """Takes the next mail; `cursor` is the cursor behind it."""
+        size = len(mail.body) if isinstance(mail.body, bytes) else 0
+        if self._mails and self._bytes + size > MAX_BYTES:
+            self.flush()
+        self._mails.append(mail)
+        self._bytes += size
+        self._cursor = cursor
+        if len(self._mails) >= MAX_MAILS:
+            self.flush()
+
+    def note(self, line: LogLine, *, cursor: str) -> None:
+        """Takes a log line that lets the cursor pass something that is no mail (a proven absence)."""
+        self._log.append(line)
+        self._cursor = cursor
+
+    def move(self, cursor: str) -> None:
+        """The cursor behind everything taken so far is (also) this one."""
+        self._cursor = cursor
+
+    def flush(self) -> None:
+        """Hands over what was gathered; waits while the writer is `DEPTH` batches behind.
+
+        Raises:
+            Exception: what a commit raised; everything behind it was dropped.
+        """
+        self._raise()
+        if not self._cursor:
+            return
+        batch = Batch(mails=tuple(self._mails), cursor=self._cursor, log=tuple(self._log))
+        self._mails, self._log, self._bytes, self._cursor = [], [], 0, ""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._write, name=threading.current_thread().name + "-w", daemon=True)
+            self._thread.start()
+        self._queue.put(batch)
+
+    def drain(self) -> None:
+        """Returns when everything taken so far is committed (so that the session may use the writer's link)."""
+        self.flush()
+        self._queue.join()
+        self._raise()
+
+    def _write(self) -> None:
+        while True:
+            batch = self._queue.get()
+            try:
+                if batch is None:
+                    return
+                if self._failure is None:  # after a failure: only empty the queue, so that nobody waits for ever
+                    self._commit(batch)
+                    self._committed(batch)
+            except BaseException as e:  # raised again in the session's thread
+                self._failure = e
+            finally:
+                self._queue.task_done()
+
+    def _end(self) -> None:
+        if self._thread:
+            self._queue.put(None)
+            self._thread.join()
+            self._thread = None
+
+    def _raise(self) -> None:
+        if self._failure:
+            raise self._failure
+
+
+def body_size(mails: Sequence[Mail]) -> int:
+    """Bytes of mail in a batch, blobs included."""
+    return sum(m.body.size if isinstance(m.body, Blob) else len(m.body) for m in mails)

@@ -1,0 +1,68 @@
+"""From a downloaded message to a mail for the store (pure): raw bytes are hashed and kept, headers are best effort."""
+
+import hashlib
+from datetime import UTC, datetime
+
+from mailfetch_fetcher.clock import rfc3339
+from mailfetch_fetcher.contract.spec import AfterDownload
+from mailfetch_fetcher.headers import read_headers
+from mailfetch_fetcher.sources.base import Message
+from mailfetch_fetcher.store.model import Blob, Mail, WantedAction
+
+HEAD = 256 * 1024
+"""Bytes: headers are looked for in the first part of a mail only."""
+
+
+def wanted_action(after: AfterDownload) -> WantedAction | None:
+    """The action that each mail gets into the outbox, or None."""
+    if after.action == "None":
+        return None
+    return WantedAction(kind=after.action, folder=after.folder)
+
+
+def build_mail(
+    message: Message,
+    *,
+    folder: str,
+    uid_validity: str,
+    action: WantedAction | None,
+    body: bytes | Blob,
+    head: bytes,
+    sha256: str,
+) -> Mail:
+    """The mail that is committed.
+
+    Args:
+        message: As the source gave it.
+        folder: Folder it came from.
+        uid_validity: Of the session.
+        action: After-download action.
+        body: Raw bytes, or the blob that holds them.
+        head: The first bytes of the mail, with its headers.
+        sha256: Hexadecimal hash of the raw bytes.
+    """
+    headers = read_headers(head[:HEAD])
+    received = "" if message.received is None else rfc3339(datetime.fromtimestamp(message.received, UTC))
+    return Mail(
+        ref=message.ref.key,
+        uid_validity=uid_validity,
+        uid=message.ref.uid,
+        folder=folder,
+        identity=message.identity,
+        body=body,
+        size=body.size if isinstance(body, Blob) else len(body),
+        sha256=sha256,
+        message_id=headers.message_id,
+        sender=headers.sender,
+        to=headers.to,
+        subject=headers.subject,
+        date=headers.date,
+        received=received,
+        flags=" ".join(message.flags),
+        action=action,
+    )
+
+
+def hash_of(raw: bytes) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(raw).hexdigest()

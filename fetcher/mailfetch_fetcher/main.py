@@ -1,0 +1,93 @@
+"""`mailfetch-fetcher run | probe`: in a pod driven by mounted files, or standalone with `-f FILE`."""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from mailfetch_fetcher import __version__, logs, standalone
+from mailfetch_fetcher.budget import ByteBudget
+from mailfetch_fetcher.clock import Clock
+from mailfetch_fetcher.contract import assignment, report, secrets
+from mailfetch_fetcher.environment import Environment
+from mailfetch_fetcher.pool import AssignmentFile, Pool
+from mailfetch_fetcher.probe import run_probe_job
+from mailfetch_fetcher.report import ReportHub
+from mailfetch_fetcher.server import serve
+from mailfetch_fetcher.store.lease import LeaseKeeper
+
+log = logging.getLogger("mailfetch_fetcher")
+
+
+def main() -> None:
+    """The console script."""
+    args = _parser().parse_args()
+    if args.file:
+        logs.set_up(plain=True, level=logging.DEBUG if args.debug else logging.INFO)
+        sys.exit(standalone.run(args) if args.command == "run" else standalone.probe(args))
+    logs.set_up(level=logging.DEBUG if args.debug else logging.INFO)
+    if args.command == "probe":
+        sys.exit(run_probe_job())
+    run()
+
+
+def run() -> None:
+    """Runs the assignments of a pod until SIGTERM."""
+    stop = stop_on_signals()
+    clock = Clock()
+    leases = LeaseKeeper(clock=clock)
+    hub = ReportHub(fetcher=os.environ.get("POD_NAME", "fetcher"), monotonic=clock.monotonic)
+    env = Environment(
+        pod_uid=os.environ.get("POD_UID", ""),
+        secrets=Path(secrets.MOUNT),
+        redis=Path(secrets.REDIS_MOUNT),
+        leases=leases,
+        hub=hub,
+        budget=ByteBudget(),
+        clock=clock,
+    )
+    pool = Pool(env)
+    server = serve(hub=hub, healthy=lambda: pool.trouble() or leases.trouble(), host="", port=report.PORT)
+    log.info("mailfetch-fetcher %s started", __version__)
+    pool.run(stop=stop, file=AssignmentFile(Path(secrets.ASSIGNMENTS_MOUNT) / assignment.FILE_NAME))
+    leases.stop()
+    server.shutdown()
+    log.info("stopped")
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that SIGTERM and SIGINT set."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mailfetch-fetcher",
+        description="Downloads every mail of a mailbox exactly once into a Redis stream.",
+        epilog="Without -f it runs inside a pod of the Mailfetch operator, driven by mounted files.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("--debug", action="store_true", help="log more")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in (("run", "download mail until stopped"), ("probe", "test the connection and count new mails")):
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument("-f", "--file", type=Path, help="manifest with MailConnections (and their Secrets)")
+        command.add_argument("--redis", metavar="URL", help="Redis to use; default: an embedded Valkey")
+        command.add_argument("--redis-ca", type=Path, metavar="FILE", help="CA certificate of a rediss:// server")
+        command.add_argument("--secrets", type=Path, metavar="DIR", help="directory DIR/<secret>/<key> with the Secrets")
+        command.add_argument("--data", type=Path, metavar="DIR", help="where the embedded Valkey keeps its data")
+        if name == "run":
+            command.add_argument("--yes", action="store_true", help="download the backlog without asking")
+            command.add_argument("--once", action="store_true", help="stop when all mailboxes are caught up")
+            command.add_argument("--http", type=int, metavar="PORT", help="serve /report, /metrics, /healthz on loopback")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""Reads MailConnections and Secrets from a manifest file, for running without Kubernetes.
+
+No API server has validated the file, so what the CRD would refuse and a fetcher would stumble over is refused here,
+with the name of the field.
+"""
+
+import base64
+import binascii
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mailfetch_fetcher.contract import units
+from mailfetch_fetcher.contract.assignment import Assignment
+from mailfetch_fetcher.contract.identity import mailbox_identity
+from mailfetch_fetcher.contract.secrets import file_name
+from mailfetch_fetcher.contract.spec import Spec, parse_spec, unsupported
+
+
+def load(path: Path) -> list[dict[str, Any]]:
+    """All documents of a manifest file.
+
+    Raises:
+        ValueError: the file cannot be read or is no YAML; the text says where.
+    """
+    try:
+        documents = list(yaml.safe_load_all(path.read_text()))
+    except OSError as e:
+        raise ValueError(f"{path}: {e.strerror}") from e
+    except yaml.YAMLError as e:
+        raise ValueError(f"{path} is not valid YAML: {e}") from e
+    return [d for d in documents if isinstance(d, dict)]
+
+
+def assignments(documents: list[dict[str, Any]]) -> Iterator[Assignment]:
+    """One assignment for each MailConnection.
+
+    Raises:
+        ValueError: a manifest is not valid or asks for what this version cannot run; the text names the field.
+    """
+    for document in documents:
+        if document.get("kind") != "MailConnection":
+            continue
+        metadata = document.get("metadata") or {}
+        name = metadata.get("name")
+        if not name:
+            raise ValueError("MailConnection: metadata.name is missing")
+        try:
+            spec = parse_spec(document.get("spec"))
+            check(spec)
+        except ValueError as e:
+            raise ValueError(f"MailConnection {name}: {e}") from e
+        if missing := unsupported(spec):
+            raise ValueError(f"MailConnection {name}: not in this version: {missing}")
+        yield Assignment(
+            namespace=metadata.get("namespace") or "default",
+            name=name,
+            uid="standalone",
+            spec=spec,
+            identity=mailbox_identity(spec),
+        )
+
+
+def check(spec: Spec) -> None:
+    """The rules of the CRD that decide whether a password connection can run at all.
+
+    Raises:
+        ValueError: names the field and the remedy.
+    """
+    if spec.auth.type == "Password":
+        if spec.server is None:
+            raise ValueError("spec.server is required for auth.type Password")
+        if spec.auth.password_secret_ref is None:
+            raise ValueError("spec.auth.passwordSecretRef is required for auth.type Password")
+        if spec.server.encryption == "None" and not spec.server.allow_insecure_login:
+            raise ValueError(
+                "spec.server.encryption None sends the password unencrypted; use TLS or StartTLS, or set "
+                "spec.server.allowInsecureLogin: true"
+            )
+    after = spec.after_download
+    if (after.action == "Move") != bool(after.folder):
+        raise ValueError("spec.afterDownload.folder is required for action Move and forbidden otherwise")
+    for field, value in (("interval", spec.schedule.interval), ("timeout", spec.schedule.timeout)):
+        try:
+            units.duration(value, default=1.0)
+        except ValueError as e:
+            raise ValueError(f"spec.schedule.{field}: {e}") from e
+    units.size(spec.queue.max_message_size)
+    units.period(spec.retention.queue)
+    units.period(spec.retention.log)
+
+
+def write_secrets(documents: list[dict[str, Any]], directory: Path) -> None:
+    """Writes the file's Secrets as they would be mounted (`contract/secrets.py`), readable by the owner only.
+
+    Raises:
+        ValueError: a value is not base64.
+    """
+    for document in documents:
+        if document.get("kind") != "Secret":
+            continue
+        name = str((document.get("metadata") or {}).get("name") or "")
+        if not name or "/" in name or name.startswith("."):
+            raise ValueError("Secret: metadata.name is missing or is not a name")
+        for key, value in _values(name, document).items():
+            target = directory / file_name(name, key)
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            target.touch(mode=0o600)
+            target.write_bytes(value)
+
+
+def _values(name: str, document: Mapping[str, Any]) -> dict[str, bytes]:
+    values: dict[str, bytes] = {}
+    for key, text in (document.get("data") or {}).items():
+        try:
+            values[str(key)] = base64.b64decode(str(text), validate=True)
+        except binascii.Error as e:
+            raise ValueError(f"Secret {name}: data.{key} is not base64 (plain text belongs into stringData)") from e
+    values |= {str(key): str(text).encode() for key, text in (document.get("stringData") or {}).items()}
+    for key in values:
+        if "/" in key or key.startswith("."):
+            raise ValueError(f"Secret {name}: '{key}' is not the name of a key")
+    return values

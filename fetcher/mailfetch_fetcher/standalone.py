@@ -1,0 +1,196 @@
+"""`mailfetch-fetcher run|probe -f FILE`: the same sessions without Kubernetes, for a first look and for debugging."""
+
+import argparse
+import contextlib
+import os
+import secrets as random_secrets
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mailfetch_fetcher.budget import ByteBudget
+from mailfetch_fetcher.clock import Clock
+from mailfetch_fetcher.contract.assignment import Assignment, Assignments
+from mailfetch_fetcher.contract.probe import ProbeResult
+from mailfetch_fetcher.contract.report import ConnectionReport
+from mailfetch_fetcher.embedded import embedded_valkey
+from mailfetch_fetcher.environment import Environment
+from mailfetch_fetcher.manifest import assignments, load, write_secrets
+from mailfetch_fetcher.pool import Pool
+from mailfetch_fetcher.probe import examine
+from mailfetch_fetcher.report import ReportHub
+from mailfetch_fetcher.server import serve
+from mailfetch_fetcher.store.lease import LeaseKeeper
+
+CLUSTER_ID = "standalone"
+_DATA = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "mailfetch"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Setting:
+    """What a manifest file came to."""
+
+    connections: tuple[Assignment, ...]
+    secrets: Path
+    redis: Path
+    url: str
+
+
+def probe(args: argparse.Namespace) -> int:
+    """Tests and estimates each connection of the file; 0 if all tests succeeded, 1 if one failed, 2 for a bad file."""
+    try:
+        with _setting(args) as setting:
+            results = _examine(setting)
+    except (ValueError, RuntimeError) as e:
+        return _refuse(str(e))
+    return 1 if any(r.problem for r in results) else 0
+
+
+def run(args: argparse.Namespace) -> int:
+    """Downloads until stopped (or, with `--once`, until caught up); 0, or 1 if a connection failed, 2 for a bad file."""
+    try:
+        with _setting(args) as setting:
+            results = _examine(setting)
+            if not args.yes and not _agreed(setting, results):
+                return 1
+            return _download(setting, once=args.once, port=args.http)
+    except (ValueError, RuntimeError) as e:
+        return _refuse(str(e))
+
+
+@contextlib.contextmanager
+def _setting(args: argparse.Namespace) -> Iterator[_Setting]:
+    """Reads the file, lays the Secrets out as a pod would see them, finds or starts Redis; cleans up."""
+    documents = load(args.file)
+    connections = tuple(assignments(documents))
+    if not connections:
+        raise ValueError(f"{args.file} holds no MailConnection")
+    with contextlib.ExitStack() as stack:
+        shm = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - memory, not disk
+        directory = Path(tempfile.mkdtemp(prefix="mailfetch-", dir=shm))
+        stack.callback(shutil.rmtree, directory, ignore_errors=True)
+        laid = directory / "secrets"
+        laid.mkdir(mode=0o700)
+        write_secrets(documents, laid)
+        url = args.redis or stack.enter_context(embedded_valkey(args.data or _DATA / "valkey"))
+        redis = directory / "redis"
+        redis.mkdir(mode=0o700)
+        (redis / "url").write_text(url)
+        if args.redis_ca:
+            shutil.copy(args.redis_ca, redis / "ca.crt")
+        yield _Setting(connections=connections, secrets=args.secrets or laid, redis=redis, url=_without_password(url))
+
+
+def _examine(setting: _Setting) -> list[ProbeResult]:
+    results = []
+    for a in setting.connections:
+        result = examine(a, cluster_id=CLUSTER_ID, secrets=setting.secrets, redis=setting.redis, clock=Clock())
+        results.append(result)
+        _say(f"{a.name}: {a.spec.auth.username}, folder {a.folder}")
+        for step in result.steps:
+            _say(f"  {'ok  ' if step.ok else 'FAIL'} {step.name:<11} {step.milliseconds:>5} ms  {step.detail}")
+        if result.problem:
+            _say(f"  {result.problem.reason}: {result.problem.message}")
+        if e := result.estimate:
+            known = "a known mailbox" if e.mailbox == "Known" else "a new mailbox"
+            _say(f"  {e.new_messages} new mails of {e.total_messages} ({known}; {e.accuracy}, confidence {e.confidence})")
+    return results
+
+
+def _agreed(setting: _Setting, results: list[ProbeResult]) -> bool:
+    """Asks a person about every backlog that is larger than `spec.approval.maxMessages`."""
+    for a, result in zip(setting.connections, results, strict=True):
+        new = result.estimate.new_messages if result.estimate else 0
+        if new <= a.spec.approval.max_messages:
+            continue
+        if not sys.stdin.isatty():
+            _say(f"{a.name}: {new} new mails are more than spec.approval.maxMessages; run with --yes to download them")
+            return False
+        if input(f"Download {new} mails of {a.name}? [y/N] ").strip().lower() not in ("y", "yes"):
+            return False
+    return True
+
+
+def _download(setting: _Setting, *, once: bool, port: int | None) -> int:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    clock = Clock()
+    hub = ReportHub(fetcher="standalone", monotonic=clock.monotonic)
+    leases = LeaseKeeper(clock=clock)
+    pool = Pool(
+        Environment(
+            pod_uid=os.environ.get("POD_UID") or random_secrets.token_hex(8),
+            secrets=setting.secrets,
+            redis=setting.redis,
+            leases=leases,
+            hub=hub,
+            budget=ByteBudget(),
+            clock=clock,
+        )
+    )
+    server = serve(hub=hub, healthy=pool.trouble, host="127.0.0.1", port=port) if port is not None else None
+    for a in setting.connections:
+        _say(f"{a.name}: downloading into stream mail:{{{a.namespace}/{a.stream}}}:queue at {setting.url}")
+    if not once:
+        _say("press Ctrl-C to stop")
+    pool.assign(Assignments(cluster_id=CLUSTER_ID, connections=setting.connections))
+    shown: dict[str, str] = {}
+    revision = ""
+    while not stop.is_set():
+        pool.tick()
+        report = hub.wait(revision, 1.0)
+        revision = report.revision
+        _show(report.connections, shown)
+        if once and len(report.connections) == len(setting.connections) and all(map(_settled, report.connections.values())):
+            break
+    failed = any(r.problem or r.gate for r in hub.wait("", 0).connections.values())
+    pool.stop()
+    leases.stop()
+    if server:
+        server.shutdown()
+    return 1 if failed and once else 0
+
+
+def _settled(report: ConnectionReport) -> bool:
+    if report.problem or report.gate:
+        return True
+    return report.phase in ("Listening", "Polling") and report.actions.reason != "Pending"
+
+
+def _show(connections: dict[str, ConnectionReport], shown: dict[str, str]) -> None:
+    """One line for each connection whose line changed."""
+    for name, r in connections.items():
+        if r.gate:
+            text = f"stopped, {r.gate}: {r.gate_message}"
+        elif r.problem:
+            text = f"{r.problem.reason}: {r.problem.message}"
+        elif p := r.progress:
+            text = f"{p.done} of {p.total} mails ({p.per_second}/s, done about {p.expected_end[11:16]} UTC)"
+        elif r.phase in ("Listening", "Polling"):
+            text = f"up to date, {r.messages} mails downloaded in all, {r.phase.lower()}"
+        else:
+            continue
+        if shown.get(name) != text:
+            shown[name] = text
+            _say(f"{name}: {text}")
+
+
+def _without_password(url: str) -> str:
+    head, at, tail = url.rpartition("@")
+    return head.split("://")[0] + "://…@" + tail if at else url
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _refuse(text: str) -> int:
+    sys.stderr.write(f"mailfetch-fetcher: {text}\n")
+    return 2

@@ -1,0 +1,3 @@
+"""Fixtures that more than one folder of tests uses."""
+
+from tests.cluster.fixtures import *  # noqa: F403 - pytest finds fixtures by name
