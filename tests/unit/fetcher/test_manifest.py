@@ -1,0 +1,81 @@
+import stat
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mailfetch_fetcher import manifest
+
+GOOD = """
+apiVersion: mailfetch.dev/v1alpha1
+kind: MailConnection
+metadata: {name: support, namespace: helpdesk}
+spec:
+  protocol: IMAP
+  server: {host: imap.example.com}
+  auth: {type: Password, username: u, passwordSecretRef: {name: s}}
+"""
+
+
+def one(change: str = "") -> list[dict[str, object]]:
+    document = yaml.safe_load(GOOD)
+    if change:
+        path, value = change.split("=", 1)
+        *parents, last = path.split(".")
+        node = document
+        for key in parents:
+            node = node.setdefault(key, {})
+        if value:
+            node[last] = yaml.safe_load(value)
+        else:
+            del node[last]
+    return [document]
+
+
+def test_a_manifest_becomes_an_assignment() -> None:
+    (a,) = manifest.assignments(one())
+    assert (a.namespace, a.name, a.stream, a.folder) == ("helpdesk", "support", "support", "INBOX")
+    assert a.identity.startswith("sha256:")
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ("metadata.name=", "metadata.name is missing"),
+        ("spec.protocol=", "missing required field 'protocol'"),
+        ("spec.protocol=imap", "spec.protocol"),
+        ("spec.server=", "spec.server is required"),
+        ("spec.server.port='993'", "spec.server.port"),
+        ("spec.server.encryption=None", "spec.server.allowInsecureLogin"),
+        ("spec.auth.passwordSecretRef=", "spec.auth.passwordSecretRef is required"),
+        ("spec.protocol=POP3", "not in this version: protocol POP3"),
+        ("spec.schedule.interval=fast", "spec.schedule.interval: 'fast' is not a duration"),
+        ("spec.afterDownload.action=Move", "spec.afterDownload.folder is required"),
+        ("spec.queue.maxMessageSize=1 mile", "'1 mile' is not a size"),
+    ],
+)
+def test_a_bad_manifest_is_refused_with_the_field(change: str, text: str) -> None:
+    with pytest.raises(ValueError) as e:
+        list(manifest.assignments(one(change)))
+    assert text in str(e.value)
+
+
+def test_secrets_are_written_as_mounted_and_private(tmp_path: Path) -> None:
+    document = {"kind": "Secret", "metadata": {"name": "s"}, "data": {"a": "w7w="}, "stringData": {"b": "pässword"}}
+    manifest.write_secrets([document], tmp_path)
+    assert (tmp_path / "s/a").read_bytes() == "ü".encode()
+    assert (tmp_path / "s/b").read_text() == "pässword"
+    assert stat.S_IMODE((tmp_path / "s/b").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("name", ["../x", "", ".x"])
+def test_a_secret_cannot_be_written_elsewhere(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError):
+        manifest.write_secrets([{"kind": "Secret", "metadata": {"name": name}, "stringData": {"a": "b"}}], tmp_path)
+    with pytest.raises(ValueError):
+        manifest.write_secrets([{"kind": "Secret", "metadata": {"name": "s"}, "stringData": {"../a": "b"}}], tmp_path)
+
+
+def test_text_in_data_is_told_from_base64(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="stringData"):
+        manifest.write_secrets([{"kind": "Secret", "metadata": {"name": "s"}, "data": {"a": "plain text!"}}], tmp_path)
