@@ -8,7 +8,7 @@ from typing import Literal
 from kubectl_mailfetch.advice import acknowledge_command, advice
 from kubectl_mailfetch.gate import acknowledged, acknowledgement_needed
 from kubectl_mailfetch.model import ACKNOWLEDGE, Connection, moment
-from kubectl_mailfetch.times import age, ago, span
+from kubectl_mailfetch.times import age, ago, span, utc
 
 Tone = Literal["", "good", "wait", "bad"]
 BAR = 30
@@ -62,7 +62,9 @@ def bar(done: int, total: int, *, width: int = BAR) -> str:
 def _state(c: Connection, now: datetime) -> Iterator[Line]:
     description = c.text("spec", "description")
     yield Line(label=f"{c.namespace}/{c.name}" + (f": {description}" if description else ""))
-    since = f", since {ago(c.ready.since, now=now)}" if c.ready.since else ""
+    since = ""
+    if c.ready.since:  # the time of the last change of the status, not of the reason
+        since = f"; Ready has been {c.ready.status} for {age(c.ready.since, now=now)} (since {utc(c.ready.since)})"
     active = c.condition("Active")
     flowing = f" ({active.reason})" if active.reason and active.reason != c.ready.reason else ""
     yield Line(label="State", text=f"{c.ready.reason or 'not known yet'}{flowing}{since}", tone=tone(c))

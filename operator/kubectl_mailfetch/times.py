@@ -30,7 +30,12 @@ def ago(since: datetime | None, *, now: datetime) -> str:
     """`12m ago (2026-01-31 08:15 UTC)`, or `never`."""
     if since is None:
         return "never"
-    return f"{age(since, now=now)} ago ({since.astimezone(UTC):%Y-%m-%d %H:%M} UTC)"
+    return f"{age(since, now=now)} ago ({utc(since)})"
+
+
+def utc(when: datetime) -> str:
+    """`2026-01-31 08:15 UTC`."""
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _two(big: int, big_unit: str, small: int, small_unit: str) -> str:

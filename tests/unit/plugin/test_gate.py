@@ -1,0 +1,62 @@
+import pytest
+
+from kubectl_mailfetch.gate import acknowledgement_needed, settled
+from tests.unit.plugin.samples import awaiting, condition, connection, flowing
+
+ACK = "mailfetch.dev/acknowledge"
+
+
+@pytest.mark.parametrize(
+    ("new", "epoch", "given", "needed"),
+    [
+        (1234, 1, None, "1234"),
+        (1234, 2, None, "1234/2"),
+        (100, 1, None, None),
+        (101, 1, None, "101"),
+        (1234, 1, "1134", None),
+        (1234, 1, "1133", "1234"),
+        (1234, 1, "1234/1", None),
+        (1234, 2, "1234", "1234/2"),
+        (1234, 2, "1234/1", "1234/2"),
+        (1234, 2, "1234/2", None),
+        (1234, 1, "any", None),
+        (1234, 3, "any", "1234/3"),
+        (1234, 3, "any/3", None),
+        (1234, 1, "many", "1234"),
+    ],
+)
+def test_the_exact_value_that_opens_the_gate(new: int, epoch: int, given: str | None, needed: str | None) -> None:
+    annotations = {ACK: given} if given else {}
+    assert acknowledgement_needed(connection(status=awaiting(new, epoch=epoch), annotations=annotations)) == needed
+
+
+def test_low_confidence_needs_an_explicit_acknowledgement() -> None:
+    status = awaiting(3, confidence="Low")
+    assert acknowledgement_needed(connection(status=status)) == "3"
+    assert acknowledgement_needed(connection(status=status, annotations={ACK: "3"})) is None
+
+
+def test_nothing_is_needed_before_counting_or_when_the_gate_is_open() -> None:
+    assert acknowledgement_needed(connection()) is None
+    assert acknowledgement_needed(connection(status=flowing())) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "expected"),
+    [
+        ("True", "Disabled", False),
+        ("Unknown", "Pending", False),
+        ("False", "FetcherUnavailable", False),
+        ("True", "Suspended", True),
+        ("False", "AuthFailed", True),
+        ("False", "InvalidConfiguration", True),
+    ],
+)
+def test_waiting_ends_when_there_is_something_to_tell(status: str, reason: str, expected: bool) -> None:
+    assert settled(connection(status={"conditions": [condition("Ready", status, reason)]})) is expected
+
+
+def test_waiting_goes_on_while_the_operator_has_not_seen_the_acknowledgement() -> None:
+    assert settled(connection(status=awaiting(1234)))
+    assert not settled(connection(status=awaiting(1234), annotations={ACK: "1234"}))
+    assert settled(connection(status=flowing()))
