@@ -6,6 +6,9 @@ from kubectl_mailfetch.model import ACKNOWLEDGE, Connection
 
 _ACKNOWLEDGEMENT = re.compile(r"(any|[0-9]{1,10})(?:/([0-9]{1,10}))?")
 
+EXPLICIT = frozenset({"MailboxReset"})
+"""Why the gate closed, where even a small backlog needs an acknowledgement."""
+
 IN_MOTION = frozenset({"", "Disabled", "Pending", "FetcherLost", "FetcherUnavailable"})
 """States that are expected to pass by themselves shortly after enabling."""
 
@@ -29,7 +32,8 @@ def acknowledgement_needed(connection: Connection) -> str | None:
     accepted = acknowledged(connection)
     if accepted == -1:
         return None
-    if accepted is None and estimate.confidence == "Low":
+    explicit = estimate.confidence == "Low" or connection.text("status", "approval", "reason") in EXPLICIT
+    if accepted is None and explicit:
         return acknowledgement(connection, estimate.new)
     if estimate.new - (accepted or 0) <= connection.max_messages:
         return None

@@ -101,10 +101,12 @@ def _gate(c: Connection) -> Iterator[Line]:
     approved = c.condition("Approved")
     value = acknowledgement_needed(c)
     accepted = acknowledged(c)
+    because = c.text("status", "approval", "reason")
+    epoch = f"epoch {c.epoch}" + (f", because of {because}" if because else "")
     if approved.status == "True":
-        yield Line(label="Approved", text=f"yes ({approved.reason}), epoch {c.epoch}", tone="good")
+        yield Line(label="Approved", text=f"yes ({approved.reason}), {epoch}", tone="good")
     else:
-        yield Line(label="Approved", text=f"no ({approved.reason or 'not asked yet'}), epoch {c.epoch}")
+        yield Line(label="Approved", text=f"no ({approved.reason or 'not asked yet'}), {epoch}")
         if approved.message and approved.message != c.ready.message:
             yield Line(label="", text=approved.message)
     yield Line(label="Without asking", text=f"up to {c.max_messages:,} new mails (spec.approval.maxMessages)")

@@ -36,6 +36,13 @@ def test_low_confidence_needs_an_explicit_acknowledgement() -> None:
     assert acknowledgement_needed(connection(status=status, annotations={ACK: "3"})) is None
 
 
+def test_after_a_reset_even_a_small_backlog_needs_one() -> None:
+    status = awaiting(3, epoch=2)
+    status["approval"]["reason"] = "MailboxReset"
+    assert acknowledgement_needed(connection(status=status)) == "3/2"
+    assert acknowledgement_needed(connection(status=status, annotations={ACK: "3/2"})) is None
+
+
 def test_nothing_is_needed_before_counting_or_when_the_gate_is_open() -> None:
     assert acknowledgement_needed(connection()) is None
     assert acknowledgement_needed(connection(status=flowing())) is None
