@@ -4,6 +4,7 @@ The I/O half gathers these (`status/observe.py` turns Deployments, Jobs and Pods
 `plan.plan_connection` and `plan.plan_fetcher`, and applies what they return.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -173,8 +174,7 @@ class Config:
     Attributes:
         image: Image of fetchers and probes (the operator's own).
         cluster_id: UID of the kube-system namespace, or a value of the chart.
-        resources: Resources of a fetcher container, unless the connection has its own.
-        probe_resources: Resources of a probe container.
+        resources: Resources of fetcher and probe containers, unless a dedicated connection has its own.
         version: For the label `app.kubernetes.io/version`.
     """
 
@@ -184,7 +184,6 @@ class Config:
     pull_policy: str = "IfNotPresent"
     pull_secrets: tuple[str, ...] = ()
     resources: Mapping[str, Any] = field(default_factory=dict)
-    probe_resources: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,6 +196,7 @@ class World:
         probes: All probe Jobs of the connection that still exist.
         same_mailbox: `plan.same_mailbox(...)`: other connections on the same mailbox.
         last_written: When this process last wrote the status, None if it did not yet.
+        uptime: Seconds since this process began to ask the fetchers: a restart must not make every state unknown.
     """
 
     now: datetime
@@ -207,6 +207,7 @@ class World:
     probes: tuple[ProbeView, ...] = ()
     same_mailbox: tuple[str, ...] = ()
     last_written: datetime | None = None
+    uptime: float = math.inf
 
 
 @dataclass(frozen=True, kw_only=True)

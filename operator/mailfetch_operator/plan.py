@@ -4,12 +4,33 @@ Computed the same after any crash. The I/O half applies it in this order: delete
 status, then send the events; and it plans with the status that it last wrote, never an older one.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
+
 from mailfetch_fetcher.contract.assignment import Assignment
+from mailfetch_fetcher.contract.report import ConnectionReport
+from mailfetch_fetcher.contract.spec import unsupported
+from mailfetch_operator import gate as gates
+from mailfetch_operator import names
+from mailfetch_operator.desired.fetcher import build_configmap, build_deployment
+from mailfetch_operator.desired.probe import build_probe_job
 from mailfetch_operator.model import Config, Connection, EventPlan, FetcherKey, Manifest, Refusal, World
+from mailfetch_operator.status import probing as probes
+from mailfetch_operator.status.approval import Approval, approve, report_on
+from mailfetch_operator.status.build import build_status
+from mailfetch_operator.status.coarse import coarsen
+from mailfetch_operator.status.facts import LOST_AFTER, Facts
+from mailfetch_operator.status.probing import Probing
+from mailfetch_operator.status.story import events
+
+POOL_LIMIT = 200
+"""Connections of one fetcher."""
+
+_QUIET = 40.0
+"""Seconds without contact (a long poll takes 30) after which it is worth looking again before it counts as lost."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,21 +64,160 @@ class FetcherPlan:
 
 def plan_connection(connection: Connection, world: World) -> ConnectionPlan:
     """Decides everything about one connection."""
-    raise NotImplementedError
+    if connection.deleting:
+        return ConnectionPlan(status=dict(connection.status))
+    if connection.spec is None or unsupported(connection.spec):
+        return _leave_alone(connection, world)
+    approval = approve(connection, world)
+    runs = approval.gate.open and not connection.spec.suspend and isinstance(world.placement, FetcherKey)
+    report = report_on(approval.assignment, world) if runs else None
+    handled = _handled(connection, world, approval)
+    facts = Facts(
+        connection=connection,
+        world=world,
+        gate=approval.gate,
+        probing=approval.seen,
+        estimate=approval.current,
+        recount=approval.recount,
+        report=report,
+    )
+    status = build_status(
+        facts,
+        mailbox=_seen(approval.mailbox, report),
+        estimate=approval.estimate,
+        handled=handled,
+        fetcher=world.placement.name if runs and isinstance(world.placement, FetcherKey) else "",
+    )
+    probe, retry = _plan_probe(connection, world, approval)
+    plan = _economical(connection, world, status)
+    waits = [seconds for seconds in (plan.requeue_after, retry, _silence(world, runs)) if seconds is not None]
+    return replace(
+        plan,
+        assignment=_assign(connection, approval.assignment, handled) if runs else None,
+        probe=probe,
+        delete_jobs=tuple(dict.fromkeys((*approval.seen.obsolete, *approval.following.obsolete))),
+        requeue_after=min(waits, default=None),
+    )
 
 
 def plan_fetcher(
     key: FetcherKey, assignments: Sequence[Assignment], owners: Sequence[Connection], config: Config
 ) -> FetcherPlan:
     """Decides everything about one fetcher; `owners` are the connections that it serves."""
-    raise NotImplementedError
+    if not assignments:
+        return FetcherPlan(delete=True)
+    children = (
+        build_configmap(key, assignments, owners, config),
+        build_deployment(key, assignments, owners, config),
+    )
+    return FetcherPlan(apply=children)
 
 
 def placement(connection: Connection, connections: Sequence[Connection]) -> FetcherKey | Refusal:
-    """Which fetcher runs the connection; `connections` are all of its namespace, in any order."""
-    raise NotImplementedError
+    """Which fetcher runs the connection; `connections` are all of its namespace, in any order.
+
+    A pool holds the oldest connections that name it, enabled or not: so nobody's enabling moves another one.
+    """
+    if connection.spec is None:
+        return Refusal(message="The spec cannot be read.")
+    wanted = connection.spec.placement
+    if wanted.mode == "Dedicated":
+        return FetcherKey(namespace=connection.namespace, name=names.dedicated_fetcher(connection.name))
+    older = sum(1 for c in connections if _in_pool(c, wanted.pool) and _age(c) < _age(connection))
+    if older >= POOL_LIMIT:
+        return Refusal(
+            message=f"The pool {wanted.pool} already has {POOL_LIMIT} connections, which is its limit: use another pool"
+            " (set spec.placement.pool to another name)."
+        )
+    return FetcherKey(namespace=connection.namespace, name=names.pool_fetcher(wanted.pool))
 
 
 def same_mailbox(connection: Connection, connections: Sequence[Connection]) -> tuple[str, ...]:
     """Names of the other enabled connections of the namespace that mean the same mailbox."""
-    raise NotImplementedError
+    if not connection.enabled or not connection.identity:
+        return ()
+    others = (c for c in connections if c.uid != connection.uid and c.enabled and not c.deleting)
+    return tuple(sorted(c.name for c in others if c.identity == connection.identity))
+
+
+def _in_pool(connection: Connection, pool: str) -> bool:
+    spec = connection.spec
+    if spec is None or connection.deleting:
+        return False
+    return spec.placement.mode == "Shared" and spec.placement.pool == pool
+
+
+def _age(connection: Connection) -> tuple[Any, ...]:
+    return connection.created, connection.name
+
+
+def _leave_alone(connection: Connection, world: World) -> ConnectionPlan:
+    """A spec that this version cannot run: the conditions say so, nothing else is touched."""
+    before = connection.status
+    facts = Facts(connection=connection, world=world, gate=gates.read(connection), probing=Probing(handled={}))
+    status = build_status(
+        facts,
+        mailbox=before.get("mailbox") or {},
+        estimate=before.get("estimate") or {},
+        handled=before.get("handledRequests") or {},
+        fetcher="",
+    )
+    return _economical(connection, world, status)
+
+
+def _economical(connection: Connection, world: World, status: dict[str, Any]) -> ConnectionPlan:
+    """The status, unless writing it can wait, and the events of what is written."""
+    coarse = coarsen(connection.status, status, now=world.now, last_written=world.last_written)
+    return ConnectionPlan(
+        status=coarse.status, events=events(connection.status, coarse.status), requeue_after=coarse.again_in
+    )
+
+
+def _handled(connection: Connection, world: World, approval: Approval) -> dict[str, str]:
+    """`status.handledRequests`: what probes and the fetcher have done."""
+    handled: dict[str, str] = dict(connection.status.get("handledRequests") or {})
+    handled |= approval.seen.handled
+    report, asked = world.report.report, connection.request("fetch")
+    if asked and report and report.uid == connection.uid and report.requests.get("fetch") == asked:
+        handled["fetch"] = asked
+    return handled
+
+
+def _seen(mailbox: Mapping[str, str], report: ConnectionReport | None) -> dict[str, str]:
+    """`status.mailbox` with what the fetcher found: from now on the absence of this state is a loss."""
+    if report is None:
+        return dict(mailbox)
+    found = {"stateId": report.state_id, "uidValidity": report.uid_validity}
+    return dict(mailbox) | {name: value for name, value in found.items() if value}
+
+
+def _assign(connection: Connection, assignment: Assignment, handled: Mapping[str, str]) -> Assignment:
+    """The assignment with the requests that are not done yet."""
+    asked = connection.request("fetch")
+    return msgspec.structs.replace(
+        assignment, requests={"fetch": asked} if asked and asked != handled.get("fetch") else {}
+    )
+
+
+def _plan_probe(connection: Connection, world: World, approval: Approval) -> tuple[Manifest | None, float | None]:
+    """The probe Job to create, or the seconds until a failed one is tried again."""
+    jobs, asked = approval.following, probes.requests(connection, approval.seen)
+    if jobs.running:
+        return None, None
+    if not asked:
+        if not approval.wanted or jobs.succeeded:
+            return None, None
+        if jobs.ended is None and approval.current and not approval.recount:
+            return None, None
+        if pause := probes.retry_in(jobs, now=world.now):
+            return None, pause
+    return build_probe_job(connection, approval.assignment, asked, jobs.serial, world.config), None
+
+
+def _silence(world: World, runs: bool) -> float | None:
+    """Seconds until a fetcher that does not answer counts as lost; None while it answers."""
+    if not runs:
+        return None
+    age = world.uptime if world.report.age is None else world.report.age
+    quiet = world.report.age is None or age > _QUIET
+    return LOST_AFTER - age + 1 if quiet and age <= LOST_AFTER else None

@@ -1,0 +1,156 @@
+"""The gate: whether a connection may download its backlog, and under which epoch that was approved.
+
+A closed gate opens by a fresh estimate. An open gate closes only for a reason, and then the epoch rises, so that an
+acknowledgement that lies in git cannot approve a different flood. Pure.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Literal
+
+from mailfetch_fetcher.contract.probe import StoreState
+from mailfetch_operator import names
+from mailfetch_operator.model import Connection
+from mailfetch_operator.status.times import rfc3339
+
+Source = Literal["Annotation", "WithinLimit"]
+
+_ACKNOWLEDGEMENT = re.compile(r"(any|[0-9]{1,10})(?:/([0-9]{1,10}))?")
+
+NEW_STATE = frozenset({"StateLost", "IdentityChanged"})
+"""Reasons after which the state that was known must not be asked for again: approving means a new one."""
+
+EXPLICIT = frozenset({"MailboxReset"})
+"""Reasons after which only an acknowledgement opens the gate, or a small mailbox would go round in circles."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """`status.approval`.
+
+    Attributes:
+        reason: Why the epoch rose last: Disabled, StateLost, IdentityChanged, MailboxReset; empty in the first.
+        identity: Mailbox that the approval is for; empty while the gate is closed. So are the fields below.
+        accepted: Size of the backlog that was approved.
+    """
+
+    epoch: int = 1
+    reason: str = ""
+    identity: str = ""
+    source: Source | Literal[""] = ""
+    accepted: int = 0
+    accepted_at: str = ""
+
+    @property
+    def open(self) -> bool:
+        """Whether downloading is approved."""
+        return bool(self.source)
+
+    def to_status(self) -> dict[str, Any]:
+        """As `status.approval`."""
+        found: dict[str, Any] = {"epoch": self.epoch}
+        if self.reason:
+            found["reason"] = self.reason
+        if self.open:
+            found |= {
+                "identity": self.identity,
+                "acceptedMessages": self.accepted,
+                "source": self.source,
+                "acceptedAt": self.accepted_at,
+            }
+        return found
+
+
+def read(connection: Connection) -> Gate:
+    """The gate as the last plan left it."""
+    found: Mapping[str, Any] = connection.status.get("approval") or {}
+    gate = Gate(epoch=max(1, found.get("epoch", 1)), reason=found.get("reason", ""))
+    if found.get("source") not in ("Annotation", "WithinLimit") or not found.get("acceptedAt"):
+        return gate
+    return replace(
+        gate,
+        identity=found.get("identity", ""),
+        source=found["source"],
+        accepted=found.get("acceptedMessages", 0),
+        accepted_at=found["acceptedAt"],
+    )
+
+
+def close(gate: Gate, reason: str) -> Gate:
+    """Closes an open gate: the epoch rises. A closed one stays as it is."""
+    return Gate(epoch=gate.epoch + 1, reason=reason) if gate.open else gate
+
+
+def check_object(gate: Gate, connection: Connection) -> Gate:
+    """Closes the gate if the object itself says so: another mailbox than was approved, or disabled."""
+    if gate.identity != connection.identity:
+        gate = close(gate, "IdentityChanged")
+    return gate if connection.enabled else close(gate, "Disabled")
+
+
+def check_state(gate: Gate, state: StoreState, *, known: str) -> Gate:
+    """What a probe found in Redis, for a closed gate; `known` is the state id that was seen before.
+
+    A fetcher puts the state of another mailbox aside only for a greater epoch than that state's, so the epoch
+    rises above it. A state that is gone is another flood than the one that people may have approved meanwhile.
+    """
+    if gate.open:
+        return gate
+    if state.state_id and not state.same_mailbox:
+        above = state.gate_epoch + 1
+        return replace(gate, epoch=above, reason="IdentityChanged") if above > gate.epoch else gate
+    if known and state.state_id != known:
+        return Gate(epoch=gate.epoch + 1, reason="StateLost")
+    return gate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acknowledgement:
+    """The annotation `mailfetch.dev/acknowledge`; `count` is None for `any`."""
+
+    count: int | None
+    epoch: int
+
+    def value(self) -> str:
+        """As people write it."""
+        text = "any" if self.count is None else str(self.count)
+        return f"{text}/{self.epoch}" if self.epoch > 1 else text
+
+
+def acknowledgement(connection: Connection) -> Acknowledgement | None:
+    """What the annotation says, or None if it is absent or cannot be understood."""
+    match = _ACKNOWLEDGEMENT.fullmatch(connection.annotations.get(names.ACKNOWLEDGE, "").strip())
+    if not match:
+        return None
+    return Acknowledgement(count=None if match[1] == "any" else int(match[1]), epoch=int(match[2] or 1))
+
+
+def decide(gate: Gate, connection: Connection, estimate: Mapping[str, Any], *, now: datetime) -> Gate:
+    """Opens a closed gate if `estimate` (as in `status.estimate`) allows it."""
+    if gate.open or connection.spec is None:
+        return gate
+    new: int = estimate["newMessages"]
+    limit = connection.spec.approval.max_messages
+    ack = acknowledgement(connection)
+    if ack and ack.epoch != gate.epoch:
+        ack = None  # given for another flood
+    source: Source
+    if new <= limit and not needs_acknowledgement(gate, estimate):
+        source, accepted = "WithinLimit", new
+    elif ack and (ack.count is None or new - ack.count <= limit):
+        source, accepted = "Annotation", new if ack.count is None else ack.count
+    else:
+        return gate
+    return replace(gate, identity=connection.identity, source=source, accepted=accepted, accepted_at=rfc3339(now))
+
+
+def needs_acknowledgement(gate: Gate, estimate: Mapping[str, Any]) -> bool:
+    """Whether even a small backlog needs an acknowledgement."""
+    return estimate.get("confidence") == "Low" or gate.reason in EXPLICIT
+
+
+def required(gate: Gate, estimate: Mapping[str, Any]) -> str:
+    """The value of the annotation that opens the gate for this estimate."""
+    return Acknowledgement(count=estimate["newMessages"], epoch=gate.epoch).value()

@@ -1,0 +1,81 @@
+"""The full `status` of a connection."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mailfetch_fetcher.contract.report import ConnectionReport
+from mailfetch_operator.status import probing as probes
+from mailfetch_operator.status.conditions import conditions
+from mailfetch_operator.status.facts import Facts
+from mailfetch_operator.status.ready import judge
+
+
+def build_status(
+    facts: Facts,
+    *,
+    mailbox: Mapping[str, str],
+    estimate: Mapping[str, Any],
+    handled: Mapping[str, str],
+    fetcher: str,
+) -> dict[str, Any]:
+    """The status; sections with nothing in them are left out.
+
+    Args:
+        facts: What the checks look at.
+        mailbox: `status.mailbox`.
+        estimate: `status.estimate`: the newest, also if it is of an earlier assignment.
+        handled: `status.handledRequests`.
+        fetcher: Name of the fetcher that runs the connection, or empty.
+    """
+    before = facts.connection.status
+    sections: dict[str, Any] = {
+        "observedGeneration": facts.connection.generation,
+        "conditions": conditions(facts, judge(facts)),
+        "estimate": dict(estimate),
+        "approval": facts.gate.to_status(),
+        "probe": dict(probes.state_status(facts.probing, before.get("probe") or {})),
+        "test": dict(probes.test_status(facts.probing, before.get("test") or {})),
+        "mailbox": dict(mailbox),
+        "fetch": fetch_status(facts),
+        "progress": progress_status(facts),
+        "placement": {"fetcher": fetcher} if fetcher else {},
+        "handledRequests": dict(handled),
+    }
+    return {name: value for name, value in sections.items() if value or name == "observedGeneration"}
+
+
+def fetch_status(facts: Facts) -> dict[str, Any]:
+    """Counters and times, from the report; what a report does not know stays."""
+    before: Mapping[str, Any] = facts.connection.status.get("fetch") or {}
+    report = facts.report if facts.live else None
+    if report is None:
+        return dict(before)
+    found: dict[str, Any] = {"messages": max(report.messages, 0)}
+    found |= {"lag": report.lag} if report.lag >= 0 else {k: before[k] for k in ("lag",) if k in before}
+    if report.seq:
+        found["seq"] = report.seq
+    for name, time in (("lastMessageTime", report.last_message_time), ("lastSuccessTime", report.last_success_time)):
+        if time := time or before.get(name, ""):
+            found[name] = time
+    if error := _last_error(report) or before.get("lastError"):
+        found["lastError"] = error
+    found["consecutiveFailures"] = report.failures
+    return found
+
+
+def _last_error(report: ConnectionReport) -> dict[str, str]:
+    problem = report.problem or report.last_problem
+    if problem is None:
+        return {}
+    return {"reason": problem.reason, "message": problem.message[:1024], "time": problem.time}
+
+
+def progress_status(facts: Facts) -> dict[str, Any]:
+    """A backlog that is downloading."""
+    progress = facts.report.progress if facts.report and facts.live else None
+    if progress is None:
+        return {}
+    found: dict[str, Any] = {"done": progress.done, "total": progress.total, "perSecond": progress.per_second}
+    if progress.expected_end:
+        found["expectedEnd"] = progress.expected_end
+    return found
