@@ -38,6 +38,11 @@ class StreamKeys:
         """Hash: entry id → Filtered or Failed."""
         return f"{self.prefix}:marks"
 
+    @property
+    def connections(self) -> str:
+        """Hash: connection → JSON list of its named consumer groups, written whenever a session opens."""
+        return f"{self.prefix}:connections"
+
     def blob(self, blob_id: str) -> str:
         """String: a body that is too large for an entry."""
         return f"{self.prefix}:blob:{blob_id}"

@@ -1,5 +1,7 @@
 """What a session hands to the store, and what it gets back."""
 
+import json
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -7,6 +9,45 @@ from mailfetch_fetcher.sources.base import ActionKind
 
 INLINE = 64 * 1024
 """Bytes: bodies up to this stand in the entry, larger ones in a blob."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Owner:
+    """Who writes: a pod, and one life of one session in it. The same pod may take its own lease back at once.
+
+    Attributes:
+        pod_uid: UID of the pod (or another name that a restarted process keeps); no blanks.
+        token: Random for each life of a session.
+    """
+
+    pod_uid: str
+    token: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    def __str__(self) -> str:
+        """The value of the lease, and `owner` of the state."""
+        return f"{self.pod_uid} {self.token}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueuePolicy:
+    """What a connection asks of its stream.
+
+    Attributes:
+        max_length: Most entries of the queue.
+        consumer_groups: Named groups: an entry goes only when all of them (of all connections of the stream)
+            acknowledged it; with none it never goes.
+        queue_seconds: How long an acknowledged entry stays.
+        log_seconds: How long a log line stays.
+    """
+
+    max_length: int = 100_000
+    consumer_groups: tuple[str, ...] = ()
+    queue_seconds: int = 7 * 86400
+    log_seconds: int = 30 * 86400
+
+    def groups_json(self) -> str:
+        """The named groups as the stream's list of connections holds them."""
+        return json.dumps(sorted(self.consumer_groups))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,6 +135,8 @@ class State:
         anchor: `<uid>:<fingerprint>` of the last committed mail, or empty.
         hash_key: Key of the ledger's hashes.
         messages: Mails ever committed (from `:stats`).
+        went_back: By how many transitions the store lies behind what was seen before (an older copy was restored, or
+            a failover lost them); 0: it does not.
     """
 
     state_id: str
@@ -106,3 +149,4 @@ class State:
     anchor: str
     hash_key: bytes
     messages: int = 0
+    went_back: int = 0

@@ -1,0 +1,63 @@
+"""A large body on its way into Redis: parts appended to a string with a TTL, which the commit takes away.
+
+Its id is new for each attempt, and each part is appended only if Redis holds exactly what was written before; after any
+doubt the blob is abandoned (its TTL removes it) and the mail is downloaded again under a new id.
+"""
+
+import contextlib
+import secrets
+
+import redis
+
+from mailfetch_fetcher.contract.keys import StreamKeys
+from mailfetch_fetcher.errors import StoreError
+from mailfetch_fetcher.store import scripts
+from mailfetch_fetcher.store.failures import error_text, refused
+from mailfetch_fetcher.store.link import Link
+from mailfetch_fetcher.store.model import Blob
+
+TTL_MS = 3_600_000
+"""Time from a part to the next one, and from the last to the commit."""
+
+
+class BlobWriter:
+    """One attempt; use from one thread, while nothing else uses the link."""
+
+    def __init__(self, link: Link, *, stream: StreamKeys) -> None:
+        self._link = link
+        self._id = secrets.token_hex(16)
+        self._key = stream.blob(self._id)
+        self._size = 0
+
+    def append(self, part: bytes) -> None:
+        """Writes the next part.
+
+        Raises:
+            StoreError: the blob is abandoned.
+        """
+        if not part:
+            return
+        command = scripts.evaluate(scripts.APPEND, keys=[self._key], args=[self._size, part, TTL_MS])
+        try:
+            length = self._link.call(*command)
+        except redis.ResponseError as e:
+            self.discard()
+            size = self._size + len(part)
+            raise refused(error_text(e), doing="a part of a large mail", size=size) from None
+        self._size += len(part)
+        if length != self._size:
+            self.discard()
+            raise StoreError(
+                "StoreUnavailable",
+                f"a large mail of which {self._size} bytes were written has {max(length, 0)} bytes in Redis: it lost "
+                "some (a failover, or the mail took too long); it is downloaded again",
+            )
+
+    def finish(self) -> Blob:
+        """The whole body is written."""
+        return Blob(blob_id=self._id, size=self._size)
+
+    def discard(self) -> None:
+        """Removes what was written, if Redis can be reached; otherwise its TTL does."""
+        with contextlib.suppress(StoreError, redis.ResponseError):
+            self._link.call("UNLINK", self._key)

@@ -1,0 +1,81 @@
+#!lua flags=allow-oom
+-- Removes entries that every named group acknowledged, oldest first; without a named group nothing is removed.
+-- KEYS 1 state, 2 queue, 3 log, 4 connections, 5 marks, then the outbox of each connection of the stream.
+-- ARGV 1 owner, 2 retention of the queue in ms, 3 retention of the log in ms, 4 entries to remove whatever their age,
+--      5 start of the look (an id, or '(' and the last one seen), 6 entries to look at,
+--      then the name of each connection, in the order of KEYS.
+-- Answers {FENCED} {CHANGED} {NOGROUP} {MISSING, group} or {OK, next start or '', who still needs the oldest entry left,
+--      id, blob key or '' …}: the removed ones.
+if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return {'FENCED'} end
+
+local now = redis.call('TIME')
+local now_ms = tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000)
+redis.call('XTRIM', KEYS[3], 'MINID', '~', string.format('%.0f-0', now_ms - tonumber(ARGV[3])))
+
+local known = {}
+for i = 7, #ARGV do known[ARGV[i]] = true end
+local registered = redis.call('HGETALL', KEYS[4])
+if #registered / 2 ~= #ARGV - 6 then return {'CHANGED'} end
+local groups = {}
+for i = 1, #registered, 2 do
+  if not known[registered[i]] then return {'CHANGED'} end
+  for _, group in ipairs(cjson.decode(registered[i + 1])) do groups[group] = false end
+end
+if next(groups) == nil then return {'NOGROUP'} end
+if redis.call('EXISTS', KEYS[2]) == 0 then return {'OK', '', ''} end
+
+local function parse(id)
+  local ms, n = string.match(id, '^(%d+)-(%d+)$')
+  return {tonumber(ms), tonumber(n)}
+end
+local function less(a, b) return a[1] < b[1] or (a[1] == b[1] and a[2] < b[2]) end
+
+-- The bound: the smallest id that somebody still needs.
+local bound, holder
+local function keep(id, who)
+  if not bound or less(id, bound) then bound, holder = id, who end
+end
+for _, info in ipairs(redis.call('XINFO', 'GROUPS', KEYS[2])) do
+  local g = {}
+  for i = 1, #info, 2 do g[info[i]] = info[i + 1] end
+  if groups[g.name] == false then
+    groups[g.name] = true
+    local who = 'consumer group ' .. g.name
+    if g.pending > 0 then
+      keep(parse(redis.call('XPENDING', KEYS[2], g.name)[2]), who)
+    else
+      local last = parse(g['last-delivered-id'])
+      keep({last[1], last[2] + 1}, who)
+    end
+  end
+end
+for group, found in pairs(groups) do
+  if not found then return {'MISSING', group} end
+end
+for i = 6, #KEYS do
+  local oldest = redis.call('ZRANGE', KEYS[i], 0, 0)[1]
+  if oldest then
+    keep(parse(string.match(oldest, '^%S+ %S+ %S+ %S+ (%S+)')), 'after-download actions of connection ' .. ARGV[i + 1])
+  end
+end
+
+local forced = tonumber(ARGV[4])
+local looked = redis.call('XRANGE', KEYS[2], ARGV[5], '+', 'COUNT', ARGV[6])
+local answer = {'OK', '', holder}
+for _, entry in ipairs(looked) do
+  local id, fields = entry[1], entry[2]
+  local removed = (#answer - 3) / 2
+  if not less(parse(id), bound) then return answer end
+  if parse(id)[1] > now_ms - tonumber(ARGV[2]) and removed >= forced then return answer end
+  if redis.call('HEXISTS', KEYS[5], id) == 0 then -- a marked entry waits for people
+    local blob = ''
+    for i = 1, #fields, 2 do
+      if fields[i] == 'blob' then blob = fields[i + 1] end
+    end
+    redis.call('XDEL', KEYS[2], id)
+    answer[#answer + 1] = id
+    answer[#answer + 1] = blob
+  end
+end
+if #looked == tonumber(ARGV[6]) then answer[2] = '(' .. looked[#looked][1] end
+return answer

