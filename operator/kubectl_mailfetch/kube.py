@@ -124,7 +124,7 @@ def _refusal(status: int, body: Mapping[str, Any], doing: str) -> PluginError:
     if status == 404:
         return PluginError(
             "this cluster does not know MailConnections. Install Mailfetch: "
-            "helm install mailfetch charts/mailfetch -n mailfetch-system --create-namespace",
+            "helm install mailfetch charts/mailfetch -n mailfetch --create-namespace",
             code=Exit.NO_CLUSTER,
         )
     if status == 401:
