@@ -153,6 +153,7 @@ class Reconciler:
             probes=self._observe_probes(connection),
             same_mailbox=plan.same_mailbox(connection, siblings),
             last_written=self._written.get(key),
+            uptime=self.reports.uptime,
         )
 
     def _observe_fetcher(self, fetcher: FetcherKey) -> FetcherView | None:

@@ -60,9 +60,19 @@ class Reports:
         self._news = news
         self._port = port
         self._clock = clock
+        self._began = clock()
         self._heard: dict[FetcherKey, _Heard] = {}
         self._polls: dict[str, _Poll] = {}
         self._session: aiohttp.ClientSession | None = None
+
+    def begin(self) -> None:
+        """From now on fetchers are asked."""
+        self._began = self._clock()
+
+    @property
+    def uptime(self) -> float:
+        """Seconds since fetchers are asked."""
+        return self._clock() - self._began
 
     def view(self, fetcher: FetcherKey, connection: str) -> ReportView:
         """What the fetcher last said about the connection."""

@@ -161,6 +161,7 @@ class Operator:
             for obj in self._cache.all(kind.kind):
                 if fetcher := _label(obj, names.FETCHER_LABEL):
                     self._queue.add(Key("fetcher", obj["metadata"]["namespace"], fetcher))
+        self._reports.begin()
         for pod in self._cache.all(POD.kind):
             self._reports.pod_changed(pod)
 
