@@ -82,6 +82,10 @@ def _fetcher(c: Connection) -> Advice:
     return [*lines, f"$ kubectl describe deploy {fetcher} -n {c.namespace}"] if fetcher else lines
 
 
+def _pending(c: Connection) -> Advice:
+    return ["Wait: this passes by itself, mostly within a minute. If it does not:", *_fetcher(c)[1:]]
+
+
 def _throttled(_: Connection) -> Advice:
     return ["Nothing: the mail server asked for a pause, and the fetcher tries again by itself."]
 
@@ -113,5 +117,5 @@ _BY_REASON: dict[str, Callable[[Connection], Advice]] = {
     "StoreUnsafe": _store,
     "FetcherUnavailable": _fetcher,
     "FetcherLost": _fetcher,
-    "Pending": _fetcher,
+    "Pending": _pending,
 }

@@ -47,14 +47,9 @@ def names_in_use() -> dict[str, str]:
     for path in source_files():
         for name in pattern.findall(path.read_text(encoding="utf-8")):
             found.setdefault(name, page_id(path))
-    names = ROOT / "operator/mailfetch_operator/names.py"
-    for node in ast.walk(ast.parse(names.read_text())):  # f"{GROUP}/name"
-        if isinstance(node, ast.JoinedStr):
-            text = "".join("{}" if isinstance(v, ast.FormattedValue) else ast.literal_eval(v) for v in node.values)
-            if match := re.fullmatch(r"\{\}/([a-z-]+)", text):
-                found.setdefault(match[1], page_id(names))
-    for request in ("test", "estimate", "fetch"):
-        found.setdefault(f"request-{request}", page_id(names))
+    for path in source_files():
+        for name in re.findall(r'f"\{(?:names\.)?GROUP\}/([a-z-]+)"', path.read_text(encoding="utf-8")):
+            found.setdefault(name, page_id(path))
     return {n: f for n, f in found.items() if n not in NOT_ON_OBJECTS}
 
 
@@ -89,7 +84,7 @@ def test_every_page_stands_in_the_index() -> None:
 
 def test_every_annotation_and_label_of_the_code_is_in_the_catalogue() -> None:
     used = names_in_use()
-    assert {"enable", "acknowledge", "fetcher", "fingerprint"} <= set(used)
+    assert {"enable", "acknowledge", "fetcher", "fingerprint", "applied-hash"} <= set(used)
     assert {n: f for n, f in used.items() if n not in documented()} == {}
 
 
