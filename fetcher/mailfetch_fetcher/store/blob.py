@@ -6,6 +6,8 @@ doubt the blob is abandoned (its TTL removes it) and the mail is downloaded agai
 
 import contextlib
 import secrets
+from collections.abc import Callable
+from typing import Any
 
 import redis
 
@@ -23,8 +25,16 @@ TTL_MS = 3_600_000
 class BlobWriter:
     """One attempt; use from one thread, while nothing else uses the link."""
 
-    def __init__(self, link: Link, *, stream: StreamKeys) -> None:
+    def __init__(self, link: Link, *, stream: StreamKeys, make_room: Callable[[], bool]) -> None:
+        """Writes nothing yet.
+
+        Args:
+            link: Link A.
+            stream: The stream whose blob it is.
+            make_room: Trims when memory is full; True if something went.
+        """
         self._link = link
+        self._make_room = make_room
         self._id = secrets.token_hex(16)
         self._key = stream.blob(self._id)
         self._size = 0
@@ -38,12 +48,7 @@ class BlobWriter:
         if not part:
             return
         command = scripts.evaluate(scripts.APPEND, keys=[self._key], args=[self._size, part, TTL_MS])
-        try:
-            length = self._link.call(*command)
-        except redis.ResponseError as e:
-            self.discard()
-            size = self._size + len(part)
-            raise refused(error_text(e), doing="a part of a large mail", size=size) from None
+        length = self._send(command, size=self._size + len(part))
         self._size += len(part)
         if length != self._size:
             self.discard()
@@ -52,6 +57,18 @@ class BlobWriter:
                 f"a large mail of which {self._size} bytes were written has {max(length, 0)} bytes in Redis: it lost "
                 "some (a failover, or the mail took too long); it is downloaded again",
             )
+
+    def _send(self, command: list[Any], *, size: int) -> int:
+        room_made = False
+        while True:
+            try:
+                return int(self._link.call(*command))
+            except redis.ResponseError as e:
+                error = refused(error_text(e), doing="a part of a large mail", size=size)
+            if error.reason != "QueueFull" or room_made or not self._make_room():
+                self.discard()
+                raise error
+            room_made = True
 
     def finish(self) -> Blob:
         """The whole body is written."""

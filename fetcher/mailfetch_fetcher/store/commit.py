@@ -70,7 +70,7 @@ def build_commit(plan: CommitPlan, numbers: Sequence[tuple[int, int]]) -> list[A
         plan.tip,
         plan.new_tip,
         batch.cursor,
-        _anchor(plan),
+        anchor(plan),
         plan.max_length,
         plan.committed,
         keys.name,
@@ -108,8 +108,11 @@ def build_commit(plan: CommitPlan, numbers: Sequence[tuple[int, int]]) -> list[A
     return scripts.evaluate(scripts.COMMIT, keys=names, args=args)
 
 
-def _anchor(plan: CommitPlan) -> str:
-    """`<uid>:<fingerprint>` of the last mail: a mailbox whose mail with this UID is another one was replaced."""
+def anchor(plan: CommitPlan) -> str:
+    """`<uid>:<fingerprint>` of the last mail, or empty if there is none.
+
+    A mailbox whose mail with this UID is another one was replaced.
+    """
     if not plan.batch.mails:
         return ""
     last: Mail = plan.batch.mails[-1]

@@ -17,6 +17,7 @@ from mailfetch_fetcher.clock import Clock
 from mailfetch_fetcher.contract.keys import ConnectionKeys
 from mailfetch_fetcher.errors import StoreError
 from mailfetch_fetcher.store import scripts
+from mailfetch_fetcher.store.failures import error_text
 from mailfetch_fetcher.store.link import Link
 from mailfetch_fetcher.store.model import Owner
 from mailfetch_fetcher.store.target import Target
@@ -77,7 +78,8 @@ class Lease:
             Whether the lease is ours.
         """
         if isinstance(reply, redis.ResponseError):
-            return False  # not known; Redis may be loading, say
+            log.warning("Redis refused to renew a lease: %s", error_text(reply))
+            return False  # whose it is now is not known
         if reply != 1:
             self.lose("another fetcher has taken over the mailbox")
             return False
@@ -174,7 +176,7 @@ class LeaseKeeper:
     def _link(self, target: Target) -> Link:
         link = self._links.get(target)
         if link is None or link.dead:
-            link = self._links[target] = Link(target)
+            link = self._links[target] = Link(target, timeout=self.ttl / 3)
         return link
 
     def _renew(self, link: Link, leases: Sequence[Lease]) -> None:

@@ -165,7 +165,7 @@ class Mailbox:
             self._open_writer().commit(batch)
 
     def start_blob(self) -> BlobWriter:
-        """A place for a body larger than `INLINE`; a failure of it makes the next commit fail too."""
+        """A place for a body larger than `INLINE`."""
         with self._life():
             return self._open_writer().start_blob()
 

@@ -77,18 +77,13 @@ def preflight(link: Link, *, keys: ConnectionKeys) -> None:
     wrong = [item.decode() for item in link.call(*scripts.evaluate(scripts.PREFLIGHT, keys=names, args=[]))]
     if not wrong:
         return
-    problems = [f"{which}: {what}" if what.startswith("is a") else f"{what} {which}" for what, which in _pairs(wrong)]
-    more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
+    more = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
     raise StoreError(
         "StoreUnsafe",
-        f"Redis cannot be used as it is; the user {'; '.join(problems[:3])}{more}. Give the user all commands on "
-        f"{stream.prefix}:* (ACL SETUSER <user> +@all ~mail:*), and remove keys that are not Mailfetch's",
+        f"Redis cannot be used as it is: {'; '.join(wrong[:3])}{more}. Give the user all commands on the keys mail:* "
+        "(ACL SETUSER <user> +@all ~mail:*), and remove keys that are not Mailfetch's",
         pace=Pace.CONFIGURATION,
     )
-
-
-def _pairs(items: list[str]) -> list[tuple[str, str]]:
-    return list(zip(items[::2], items[1::2], strict=True))
 
 
 def _create(

@@ -18,7 +18,7 @@ from mailfetch_fetcher.contract.keys import ConnectionKeys
 from mailfetch_fetcher.errors import Fenced, GateClosed, Pace, StoreError
 from mailfetch_fetcher.store import hashes
 from mailfetch_fetcher.store.blob import BlobWriter
-from mailfetch_fetcher.store.commit import CommitPlan, build_commit, check_batch
+from mailfetch_fetcher.store.commit import CommitPlan, anchor, build_commit, check_batch
 from mailfetch_fetcher.store.failures import error_text, refused
 from mailfetch_fetcher.store.lease import Lease
 from mailfetch_fetcher.store.link import Link
@@ -91,7 +91,11 @@ class Writer:
 
     def start_blob(self) -> BlobWriter:
         """A place for a large body, on this link."""
-        return BlobWriter(self.link, stream=self._keys.stream)
+        return BlobWriter(self.link, stream=self._keys.stream, make_room=lambda: self._make_room().removed > 0)
+
+    def _make_room(self) -> Trimmed:
+        """Acknowledged entries go first, whatever their age."""
+        return trim_queue(self.link, keys=self._keys, owner=self._owner, policy=self._policy, forced=MAKE_ROOM)
 
     def _commit(self, plan: CommitPlan) -> None:
         identities = [mail.identity for mail in plan.batch.mails]
@@ -111,7 +115,7 @@ class Writer:
             if not full or room_made:
                 raise self._problem(kind, reply, plan.batch.mails)
             room_made = True
-            trimmed = trim_queue(self.link, keys=self._keys, owner=self._owner, policy=self._policy, forced=MAKE_ROOM)
+            trimmed = self._make_room()
             if not trimmed.removed:
                 raise self._problem(kind, reply, plan.batch.mails, trimmed)
 
@@ -156,7 +160,11 @@ class Writer:
         mails = plan.batch.mails
         self._tip = plan.new_tip
         self.state = dataclasses.replace(
-            self.state, seq=seq, cursor=plan.batch.cursor, messages=self.state.messages + len(mails)
+            self.state,
+            seq=seq,
+            cursor=plan.batch.cursor,
+            anchor=anchor(plan) or self.state.anchor,
+            messages=self.state.messages + len(mails),
         )
         self.committed.update(mail.ref for mail in mails if mail.action)
 
