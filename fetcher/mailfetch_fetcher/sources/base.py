@@ -96,10 +96,14 @@ class Absent:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unreadable:
-    """A mail that is there and that the server does not give out: the cursor must not pass it."""
+    """A mail that is there and that the server does not give out: the cursor must not pass it.
+
+    `too_large` is its size in bytes if that is why it was not read (larger than maxMessageSize), else 0.
+    """
 
     ref: Ref
     detail: str
+    too_large: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -152,8 +156,8 @@ class Source(Protocol):
         """Connects, encrypts, logs in and opens the folder (read-write only if actions need it)."""
         ...
 
-    def snapshot(self, cursor: str) -> Snapshot:
-        """Counts without downloading; an empty cursor is the beginning. One or two round trips."""
+    def snapshot(self, cursor: str, *, unseen: bool = False) -> Snapshot:
+        """Counts without downloading; an empty cursor is the beginning. Few round trips; `unseen` costs another."""
         ...
 
     def discover(self, cursor: str) -> Iterator[Window]:

@@ -1,0 +1,236 @@
+"""What went wrong on the way to an IMAP mailbox, decoded for the administrator (pure).
+
+Each function makes the `SourceError` of one kind of failure: what happened, and which field of the spec or what at the
+server to change. Nothing here ever shows a password.
+"""
+
+import difflib
+import re
+import socket
+from collections.abc import Sequence
+
+from mailfetch_fetcher.errors import Pace, SourceError
+from mailfetch_fetcher.sources.imap_settings import ImapSettings
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+_LONGEST = 300
+_THROTTLED = re.compile(
+    r"\[(?:UNAVAILABLE|LIMIT|INUSE|THROTTLED)\b|too many|rate limit|throttl|bandwidth|exceeded|try again later"
+    r"|temporarily|maximum number of connections",
+    re.IGNORECASE,
+)
+_RETRY_AFTER = re.compile(
+    r"(?:suggested ?backoff|back ?off|retry|try again|wait)\D{0,40}?(\d+) ?(ms|milli|sec|s\b|min|m\b)?", re.I
+)
+
+
+def clean(raw: bytes) -> str:
+    """A server's text for people: decoded, without control characters, bounded."""
+    text = _CONTROL.sub(" ", raw.decode("utf-8", "replace")).strip()
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
+# ---- the connection ----
+
+
+def unknown_host(settings: ImapSettings, error: Exception) -> SourceError:
+    """The name was not found, or could not be asked for."""
+    again = isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
+    if isinstance(error, UnicodeError):
+        return SourceError(
+            "InvalidConfiguration",
+            f"spec.server.host '{settings.host}' is not a host name; write it as in imap.example.com",
+            pace=Pace.CONFIGURATION,
+        )
+    what = "did not answer" if again else "does not know the name"
+    return SourceError(
+        "ConnectionFailed",
+        f"unknown host {settings.host}: the name service {what}; check spec.server.host, and that the pod's DNS can "
+        "resolve it",
+        pace=Pace.QUICK if again else Pace.CONFIGURATION,
+    )
+
+
+def unreachable(settings: ImapSettings, error: OSError) -> SourceError:
+    """No TCP connection."""
+    if isinstance(error, ConnectionRefusedError):
+        what = f"{settings.address} refused the connection: nothing listens there"
+        todo = "check spec.server.host and spec.server.port, and that the server runs"
+    elif isinstance(error, TimeoutError):
+        what = f"{settings.address} did not answer within {settings.timeout:g} s"
+        todo = "check spec.server.host and spec.server.port, and that no firewall or NetworkPolicy drops the connection"
+    else:
+        what = f"{settings.address} cannot be reached: {error.strerror or error}"
+        todo = "check spec.server.host, and the network of the pod"
+    return SourceError("ConnectionFailed", f"{what}; {todo}")
+
+
+def no_greeting(settings: ImapSettings) -> SourceError:
+    """Connected, but the server says nothing: often a port that waits for TLS."""
+    hint = "" if settings.encryption == "TLS" else "; if this port expects TLS from the first byte (as 993 does), set"
+    hint += " spec.server.encryption TLS" if hint else ""
+    return SourceError(
+        "ConnectionFailed",
+        f"{settings.address} accepted the connection but sent no greeting in {settings.timeout:g} s{hint}",
+    )
+
+
+def not_imap(settings: ImapSettings, line: bytes) -> SourceError:
+    """Something else than an IMAP server answers."""
+    return SourceError(
+        "ConnectionFailed",
+        f"{settings.address} does not speak IMAP (it says '{clean(line)[:80]}'); check spec.server.port (993 for TLS, "
+        "143 for StartTLS)",
+        pace=Pace.CONFIGURATION,
+    )
+
+
+def silent(address: str, timeout: float) -> SourceError:
+    """No byte for the time of the timeout."""
+    return SourceError(
+        "ConnectionFailed",
+        f"{address} did not answer within {timeout:g} s; if it is only slow, raise spec.schedule.timeout",
+    )
+
+
+def cut(address: str, why: object) -> SourceError:
+    """The connection ended."""
+    return SourceError("ConnectionFailed", f"the connection to {address} broke: {why}; it is tried again")
+
+
+def nonsense(address: str, line: bytes) -> SourceError:
+    """An answer that cannot be understood: nothing that follows can be trusted."""
+    return SourceError(
+        "ConnectionFailed",
+        f"{address} sent an answer that is not IMAP ('{clean(line)[:80]}'); the connection was closed",
+    )
+
+
+def bye(address: str, text: str) -> SourceError:
+    """The server said goodbye."""
+    return throttled(address, text) or SourceError(
+        "ConnectionFailed", f"{address} ended the connection: {text or 'it said no reason'}; it is tried again"
+    )
+
+
+# ---- login ----
+
+
+def insecure(settings: ImapSettings) -> SourceError:
+    """A password would travel in the clear without permission."""
+    return SourceError(
+        "InvalidConfiguration",
+        "spec.server.encryption None sends the password unencrypted; use TLS or StartTLS, or set "
+        "spec.server.allowInsecureLogin: true",
+        pace=Pace.CONFIGURATION,
+    )
+
+
+def no_password_login(settings: ImapSettings, mechanisms: Sequence[str]) -> SourceError:
+    """The server takes no password here."""
+    offered = ", ".join(mechanisms) or "nothing else"
+    if settings.encryption == "None":
+        return SourceError(
+            "InvalidConfiguration",
+            f"{settings.address} takes no password without encryption (LOGINDISABLED); set spec.server.encryption TLS "
+            "or StartTLS",
+            pace=Pace.CONFIGURATION,
+        )
+    return SourceError(
+        "AuthFailed",
+        f"{settings.address} takes no password; it offers {offered}; use spec.auth.type GoogleOAuth2 or "
+        "MicrosoftOAuth2 for these providers, or allow passwords at the server",
+        pace=Pace.CONFIGURATION,
+    )
+
+
+def bad_credentials(what: str) -> SourceError:
+    """User name or password hold what cannot be sent to this server."""
+    return SourceError("InvalidConfiguration", what, pace=Pace.CONFIGURATION)
+
+
+def login_refused(settings: ImapSettings, text: str) -> SourceError:
+    """The server refused user and password, or does not take logins now."""
+    text = text.replace(settings.password, "…") if len(settings.password) > 2 else text
+    return throttled(settings.address, text) or SourceError(
+        "AuthFailed",
+        f"{settings.address} refused the login of {settings.username}: {text or 'no reason given'}; check "
+        "spec.auth.username and the password in the Secret of spec.auth.passwordSecretRef (some providers want an app "
+        "password, or IMAP to be switched on for the account)",
+        pace=Pace.SLOW,
+    )
+
+
+def throttled(address: str, text: str) -> SourceError | None:
+    """The server asks for patience; None if the text says something else."""
+    if not _THROTTLED.search(text):
+        return None
+    message = f"{address} limits us: {text}; it is tried again later (fewer connections to this account help)"
+    return SourceError("Throttled", message, pace=Pace.SLOW, retry_after=_retry_after(text))
+
+
+def _retry_after(text: str) -> float | None:
+    match = _RETRY_AFTER.search(text)
+    if match is None:
+        return None
+    unit = (match[2] or "s").lower()
+    return int(match[1]) * (0.001 if unit.startswith(("ms", "milli")) else 60.0 if unit.startswith("m") else 1.0)
+
+
+# ---- the folder ----
+
+
+def no_folder(field: str, name: str, existing: Sequence[str], text: str) -> SourceError:
+    """The folder is not there; names the ones most like it.
+
+    Args:
+        field: Field of the spec that names it.
+        name: The folder.
+        existing: All folders of the mailbox.
+        text: What the server said.
+    """
+    alike = difflib.get_close_matches(name.lower(), [n.lower() for n in existing], n=10, cutoff=0.5)
+    shown = [n for n in existing if n.lower() in alike][:10] or list(existing)[:10]
+    listed = f"; there are: {', '.join(shown)}" if shown else ""
+    said = f" ({text})" if text else ""
+    return SourceError(
+        "FolderNotFound",
+        f"the folder '{name}' does not exist or cannot be opened{said}; correct {field}, or make the folder{listed}",
+        pace=Pace.CONFIGURATION,
+    )
+
+
+def read_only(action: str, folder: str) -> SourceError:
+    """The after-download action cannot be carried out."""
+    return SourceError(
+        "InvalidConfiguration",
+        f"the folder '{folder}' is read-only for this user, so spec.afterDownload.action {action} is not possible; "
+        "give the user the right to change mails there, or set the action None",
+        pace=Pace.CONFIGURATION,
+    )
+
+
+def not_permitted(action: str, folder: str, missing: str) -> SourceError:
+    """A right or flag that the action needs is missing."""
+    return SourceError(
+        "InvalidConfiguration",
+        f"spec.afterDownload.action {action} is not possible in the folder '{folder}': {missing}; give the user this "
+        "right at the server, or choose another action",
+        pace=Pace.CONFIGURATION,
+    )
+
+
+def same_folder(folder: str, target: str) -> SourceError:
+    """Moving a mail into the folder it comes from would make it new for ever."""
+    return SourceError(
+        "InvalidConfiguration",
+        f"spec.afterDownload.folder '{target}' is the folder '{folder}' itself; choose another folder",
+        pace=Pace.CONFIGURATION,
+    )
+
+
+def refused(address: str, doing: str, text: str) -> SourceError:
+    """A command that should always work was refused."""
+    return throttled(address, text) or SourceError(
+        "ConnectionFailed", f"{address} refused to {doing}: {text}; it is tried again"
+    )

@@ -1,0 +1,220 @@
+"""Folders: their names on the wire, finding the one that a spec means, opening it, and what may be done in it."""
+
+import re
+from dataclasses import dataclass
+
+from imapclient import imap_utf7
+from imapclient.response_parser import parse_response
+
+from mailfetch_fetcher.sources import imap_errors as errors
+from mailfetch_fetcher.sources.imap_settings import ImapSettings
+from mailfetch_fetcher.sources.imap_wire import Answer, Refused, Wire
+
+_CODE = re.compile(rb"\* OK \[(UIDVALIDITY|UIDNEXT|PERMANENTFLAGS|MAILBOXID) \(?([^\])]*)\)?\]", re.IGNORECASE)
+_LISTED = 10_000
+"""Folders that are looked at; more are not kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folder:
+    """An open folder.
+
+    Attributes:
+        name: Its name on the wire (modified UTF-7).
+        uid_validity: UIDVALIDITY; 0 if the server has none.
+        uid_next: UIDNEXT; 0 if the server did not say it.
+        permanent: Flags that can be set for ever, in lower case; empty if the server did not say it.
+        read_only: It can only be read.
+        mailbox_id: MAILBOXID (RFC 8474), or empty.
+    """
+
+    name: bytes
+    uid_validity: int
+    uid_next: int
+    permanent: frozenset[str]
+    read_only: bool
+    mailbox_id: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """A folder of the mailbox's list."""
+
+    wire_name: bytes
+    name: str
+    separator: str
+    selectable: bool
+
+
+def quoted(name: bytes) -> bytes:
+    """A name or other text as a quoted string."""
+    return b'"' + name.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
+
+
+def wire_name(name: str) -> bytes:
+    """Modified UTF-7 of a name; INBOX in any case is INBOX."""
+    return b"INBOX" if name.upper() == "INBOX" else bytes(imap_utf7.encode(name))
+
+
+def open_folder(wire: Wire, settings: ImapSettings) -> Folder:
+    """Opens the folder of the spec, read-write only if an action needs it.
+
+    Raises:
+        SourceError: it does not exist, or cannot be changed although an action must.
+    """
+    writable = settings.action != "None"
+    name = wire_name(settings.folder)
+    try:
+        folder = select(wire, name, writable=writable)
+    except Refused as e:
+        found, existing = find(wire, settings.folder)
+        if found is None or found.wire_name == name:
+            raise errors.throttled(settings.address, e.text) or errors.no_folder(
+                "spec.folder", settings.folder, existing, e.text
+            ) from e
+        folder = _select_found(wire, found, settings, writable=writable)
+    if writable and folder.read_only:
+        raise errors.read_only(settings.action, settings.folder)
+    return folder
+
+
+def _select_found(wire: Wire, found: Listed, settings: ImapSettings, *, writable: bool) -> Folder:
+    try:
+        return select(wire, found.wire_name, writable=writable)
+    except Refused as e:
+        raise errors.no_folder("spec.folder", settings.folder, [found.name], e.text) from e
+
+
+def select(wire: Wire, name: bytes, *, writable: bool) -> Folder:
+    """SELECT or EXAMINE by its name on the wire.
+
+    Raises:
+        Refused: the server does not open it.
+    """
+    wire.exists = 0
+    answers = wire.run((b"SELECT " if writable else b"EXAMINE ") + quoted(name))
+    wire.news = False
+    codes = {m[1].upper(): m[2] for a in answers if (m := _CODE.match(a.text))}
+    flags = codes.get(b"PERMANENTFLAGS")
+    return Folder(
+        name=name,
+        uid_validity=_number(codes.get(b"UIDVALIDITY")),
+        uid_next=_number(codes.get(b"UIDNEXT")),
+        permanent=frozenset((flags or b"").decode("ascii", "replace").lower().split()),
+        read_only=not writable or b"[READ-ONLY]" in answers[-1].text.upper() or flags == b"",
+        mailbox_id=codes.get(b"MAILBOXID", b""),
+    )
+
+
+def _number(text: bytes | None) -> int:
+    return int(text) if text and text.strip().isdigit() else 0
+
+
+def find(wire: Wire, wanted: str) -> tuple[Listed | None, list[str]]:
+    """The folder that a person means, whatever separator and prefix the server has, and the names of all.
+
+    `Archive/2026` is also found as `INBOX.Archive.2026`; only INBOX is compared without regard to case.
+    """
+    folders = list_folders(wire)
+    names = sorted(f.name for f in folders if f.selectable)
+    for meant in (wanted, _key(wanted, "/")):
+        for folder in folders:
+            if folder.selectable and meant in (folder.name, _key(folder.name, folder.separator)):
+                return folder, names
+    return None, names
+
+
+def _key(name: str, separator: str) -> str:
+    """The name with `/` as separator and without a prefix INBOX."""
+    parts = name.split(separator) if separator else [name]
+    if parts[0].upper() == "INBOX":
+        parts = parts[1:] or ["INBOX"]
+    return "/".join(parts)
+
+
+def list_folders(wire: Wire, pattern: bytes = b"*") -> list[Listed]:
+    """The folders that match a pattern."""
+    found: list[Listed] = []
+    for answer in wire.answers(wire.start(b'LIST "" ' + quoted(pattern))):
+        if len(found) < _LISTED and (listed := _listed(answer)):
+            found.append(listed)
+    return found
+
+
+def _listed(answer: Answer) -> Listed | None:
+    if not answer.text.upper().startswith(b"* LIST "):
+        return None
+    try:
+        flags, separator, name, *_ = parse_response([answer.text[len("* LIST ") :]])
+        raw = name if isinstance(name, bytes) else str(name).encode()
+        attributes = {flag.lower() for flag in flags}
+        return Listed(
+            wire_name=raw,
+            name=imap_utf7.decode(raw),
+            separator=(separator or b"").decode(),
+            selectable=not attributes & {b"\\noselect", b"\\nonexistent"},
+        )
+    except (ValueError, TypeError, AttributeError, UnicodeError):
+        return None  # an entry that cannot be read is a folder that cannot be chosen
+
+
+def find_target(wire: Wire, settings: ImapSettings, folder: Folder) -> bytes:
+    """The name on the wire of the folder that Move moves to.
+
+    Raises:
+        SourceError: it does not exist, or is the folder itself.
+    """
+    target = wire_name(settings.target)
+    exact = [f for f in list_folders(wire, pattern=target) if f.selectable]
+    if not any(f.wire_name == target for f in exact) and target != b"INBOX":
+        found, existing = find(wire, settings.target)
+        if found is None:
+            raise errors.no_folder("spec.afterDownload.folder", settings.target, existing, "")
+        target = found.wire_name
+    if target == folder.name:
+        raise errors.same_folder(settings.folder, settings.target)
+    return target
+
+
+def check_permission(wire: Wire, settings: ImapSettings, folder: Folder, capabilities: frozenset[str]) -> str:
+    """What shows that the after-download action is possible; nothing is changed.
+
+    Raises:
+        SourceError: it is not possible.
+    """
+    if settings.action == "None":
+        return "no after-download action"
+    flag = "\\seen" if settings.action == "MarkSeen" else "\\deleted"
+    if folder.permanent and flag not in folder.permanent:
+        shown = flag[0] + flag[1:].capitalize()
+        raise errors.not_permitted(settings.action, settings.folder, f"the flag {shown} cannot be set for ever")
+    if "ACL" not in capabilities:
+        return f"{settings.action} is possible"
+    # RFC 4314: s sets Seen, t sets Deleted, e expunges, i inserts; c and d are the older names.
+    needed = {"MarkSeen": "s", "Delete": "te", "Move": "te"}[settings.action]
+    _check_rights(wire, settings, folder.name, needed, settings.folder)
+    return f"{settings.action} is possible (rights checked)"
+
+
+def check_target_rights(wire: Wire, settings: ImapSettings, target: bytes, capabilities: frozenset[str]) -> None:
+    """Mails may be put into the target of Move.
+
+    Raises:
+        SourceError: they may not.
+    """
+    if "ACL" in capabilities:
+        _check_rights(wire, settings, target, "i", settings.target)
+
+
+def _check_rights(wire: Wire, settings: ImapSettings, name: bytes, needed: str, shown: str) -> None:
+    try:
+        answers = wire.run(b"MYRIGHTS " + quoted(name))
+    except Refused:
+        return  # a server that does not tell: the action itself will
+    for answer in answers:
+        if answer.text.upper().startswith(b"* MYRIGHTS "):
+            rights = answer.text.rsplit(b" ", 1)[-1].strip(b'"').decode("ascii", "replace")
+            if "d" in rights:
+                rights += "te"
+            if missing := [right for right in needed if right not in rights]:
+                raise errors.not_permitted(settings.action, shown, f"the right {' and '.join(missing)} is missing")
