@@ -62,6 +62,7 @@ class Processes:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            cwd=REPOSITORY,
             start_new_session=True,  # Ctrl-C is for the test runner; the end of its input is for the supervisor.
         )
 
