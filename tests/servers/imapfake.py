@@ -1,0 +1,103 @@
+"""A scripted IMAP server for what Dovecot cannot be made to do: odd answers, missing extensions, broken bodies.
+
+It is strict: a command that it does not know, a message sequence number where a UID belongs, or a body that is
+fetched without PEEK ends the test with an error in `faults`. All commands are kept in `commands`.
+"""
+
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from tests.servers.certs import Certificates
+from tests.servers.imapfake_mailbox import FakeFolder, FakeMail
+from tests.servers.imapfake_session import CUT, SILENCE, Session
+
+__all__ = ["CUT", "SILENCE", "FakeFolder", "FakeImap", "FakeMail", "Quirks"]
+
+
+@dataclass
+class Quirks:
+    """How this server differs from a good one; may be changed while it runs."""
+
+    greeting: bytes = b"* OK ready\r\n"
+    before_login: str = "IMAP4rev1 AUTH=PLAIN SASL-IR"
+    after_login: str = "IMAP4rev1 UIDPLUS MOVE IDLE ESEARCH"
+    uid_next: bool = True
+    permanent_flags: str = r"\Answered \Flagged \Deleted \Seen \Draft \*"
+    select_codes: bytes = b""
+    """More untagged lines in the answer to SELECT."""
+    answers: dict[str, bytes] = field(default_factory=dict)
+    """Answers by command name (`LOGIN`, `UID COPY`): raw bytes, `TAG` stands for the tag."""
+    descending: bool = False
+    noise: bool = False
+    """Answers with flags only, and every FETCH answer twice."""
+    left_out: set[int] = field(default_factory=set)
+    """UIDs whose body is left out of the answer, which is OK."""
+    refused: set[int] = field(default_factory=set)
+    """UIDs whose body makes the server say NO, after it has answered for those before."""
+    body: Callable[[FakeMail], bytes] | None = None
+    """What follows `BODY[] ` for a mail; may hold CUT."""
+    uid_last: bool = False
+    """UID and all other items behind the body."""
+
+
+class FakeImap:
+    """Listens on a free port of 127.0.0.1; user `user`, password `pass`."""
+
+    def __init__(self, quirks: Quirks | None = None, *, certificates: Certificates | None = None) -> None:
+        self.quirks = quirks or Quirks()
+        self.folders = {"INBOX": FakeFolder()}
+        self.commands: list[str] = []
+        self.secrets: list[bytes] = []
+        self.faults: list[str] = []
+        self.told = threading.Condition()
+        self._certificates = certificates
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        self.sessions: list[Session] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for session in self.sessions:
+            session.end()
+        if error is None and self.faults:
+            raise AssertionError(f"the fake server saw: {self.faults}")
+
+    @property
+    def inbox(self) -> FakeFolder:
+        return self.folders["INBOX"]
+
+    def await_command(self, name: str) -> None:
+        """Returns when a command of that name was received."""
+        with self.told:
+            assert self.told.wait_for(lambda: any(c.startswith(name) for c in self.commands), timeout=60), self.commands
+
+    def push(self, line: bytes) -> None:
+        """Says something unasked on every connection."""
+        for session in self.sessions:
+            session.send(line)
+
+    def context(self) -> ssl.SSLContext:
+        assert self._certificates is not None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self._certificates.certificate("server"), self._certificates.key("server"))
+        return context
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            session = Session(self, sock)
+            self.sessions.append(session)
+            threading.Thread(target=session.run, daemon=True).start()

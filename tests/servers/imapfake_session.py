@@ -1,0 +1,244 @@
+"""One connection to the scripted IMAP server (imapfake.py): reads commands, answers them, with quirks."""
+
+import base64
+import contextlib
+import re
+import socket
+from typing import TYPE_CHECKING
+
+from tests.servers.imapfake_mailbox import FakeFolder, FakeMail, fits
+
+if TYPE_CHECKING:
+    from tests.servers.imapfake import FakeImap, Quirks
+
+SILENCE = b"\0silence"
+"""As an answer: none at all, the connection stays open."""
+CUT = b"\0cut"
+"""In an answer: what stands before it is sent, then the connection ends."""
+
+
+class Session:
+    def __init__(self, server: "FakeImap", sock: socket.socket) -> None:
+        self.server = server
+        self.sock = sock
+        self.file = sock.makefile("rb")
+        self.tag = b""
+        self.folder = FakeFolder()
+        self.logged_in = False
+
+    @property
+    def quirks(self) -> "Quirks":
+        return self.server.quirks
+
+    def run(self) -> None:
+        try:
+            self.send(self.quirks.greeting)
+            while line := self.file.readline():
+                self.tag, _, text = line.rstrip(b"\r\n").partition(b" ")
+                self._command(text.decode("utf-8", "surrogateescape"))
+        except AssertionError as e:
+            self.server.faults.append(f"{self.server.commands[-1]}: {e}")
+        except OSError:
+            pass  # cut, by us or by the client
+        finally:
+            self.end()
+
+    def end(self) -> None:
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
+
+    def send(self, data: bytes) -> None:
+        before, cut, _ = data.partition(CUT)
+        self.sock.sendall(before)
+        if cut:
+            self.end()
+            raise OSError("cut")
+
+    def ok(self, text: bytes = b"done") -> None:
+        self.send(self.tag + b" OK " + text + b"\r\n")
+
+    def _command(self, text: str) -> None:
+        words = text.split(" ")
+        name = " ".join(words[:2]).upper() if words[0].upper() == "UID" else words[0].upper()
+        with self.server.told:
+            self.server.commands.append(text)
+            self.server.told.notify_all()
+        if (answer := self.quirks.answers.get(name)) is not None:
+            if answer != SILENCE:
+                self.send(answer.replace(b"TAG", self.tag))
+            return
+        handler = getattr(self, "_" + name.lower().replace(" ", "_"), None)
+        if handler is None:
+            self.server.faults.append(f"unknown command {text}")
+            self.send(self.tag + b" BAD unknown\r\n")
+            return
+        handler(text[len(name) :].strip())
+
+    # ---- any state ----
+
+    def _capability(self, _: str) -> None:
+        self.send(f"* CAPABILITY {self._capabilities()}\r\n".encode())
+        self.ok()
+
+    def _capabilities(self) -> str:
+        return self.quirks.after_login if self.logged_in else self.quirks.before_login
+
+    def _noop(self, _: str) -> None:
+        self.send(b"* %d EXISTS\r\n" % len(self.folder.mails))
+        self.ok()
+
+    def _starttls(self, _: str) -> None:
+        self.ok()
+        self.sock = self.server.context().wrap_socket(self.sock, server_side=True)
+        self.file = self.sock.makefile("rb")
+
+    def _authenticate(self, rest: str) -> None:
+        mechanism, _, initial = rest.partition(" ")
+        assert mechanism == "PLAIN"
+        if not initial:
+            self.send(b"+ \r\n")
+            initial = self.file.readline().decode().strip()
+        _, user, password = base64.b64decode(initial).split(b"\0")
+        self._check(user, password)
+
+    def _login(self, rest: str) -> None:
+        words = []
+        while rest:
+            if literal := re.fullmatch(r"\{(\d+)\}", rest):
+                self.send(b"+ go\r\n")
+                words.append(self.file.read(int(literal[1])))
+                rest = self.file.readline().decode().strip()
+            else:
+                quoted = re.match(r'"((?:[^"\\]|\\.)*)" ?', rest)
+                assert quoted, rest
+                words.append(re.sub(r"\\(.)", r"\1", quoted[1]).encode())
+                rest = rest[quoted.end() :]
+        self._check(*words)
+
+    def _check(self, user: bytes, password: bytes) -> None:
+        self.server.secrets += [user, password]
+        if (user, password) == (b"user", b"pass"):
+            self.logged_in = True
+            self.ok()
+        else:
+            self.send(self.tag + b" NO [AUTHENTICATIONFAILED] wrong\r\n")
+
+    # ---- folders ----
+
+    def _select(self, rest: str, *, mode: bytes = b"READ-WRITE") -> None:
+        name = rest.strip('"')
+        if name not in self.server.folders:
+            self.send(self.tag + b" NO [NONEXISTENT] no such folder\r\n")
+            return
+        self.folder = self.server.folders[name]
+        lines = [
+            f"* {len(self.folder.mails)} EXISTS",
+            f"* OK [UIDVALIDITY {self.folder.uid_validity}] valid",
+            f"* OK [PERMANENTFLAGS ({self.quirks.permanent_flags})] flags",
+        ]
+        if self.quirks.uid_next:
+            lines.append(f"* OK [UIDNEXT {self.folder.uid_next}] next")
+        self.send("".join(line + "\r\n" for line in lines).encode() + self.quirks.select_codes)
+        self.ok(b"[" + mode + b"] selected")
+
+    def _examine(self, rest: str) -> None:
+        self._select(rest, mode=b"READ-ONLY")
+
+    def _list(self, rest: str) -> None:
+        pattern = rest.removeprefix('""').strip().strip('"')
+        for name in self.server.folders:
+            if pattern in ("*", name):
+                self.send(f'* LIST (\\HasNoChildren) "/" "{name}"\r\n'.encode())
+        self.ok()
+
+    def _status(self, rest: str) -> None:
+        name = rest.partition(" (")[0].strip('"')
+        folder = self.server.folders[name]
+        self.send(f'* STATUS "{name}" (UIDVALIDITY {folder.uid_validity})\r\n'.encode())
+        self.ok()
+
+    # ---- mails ----
+
+    def _uid_fetch(self, rest: str) -> None:
+        uid_set, _, items = rest.partition(" ")
+        if "BODY[" in items:
+            self.server.faults.append(f"a body without PEEK: {rest}")
+        mails = self.folder.chosen(uid_set)
+        for mail in reversed(mails) if self.quirks.descending else mails:
+            if "BODY.PEEK[]" in items and mail.uid in self.quirks.refused:
+                self.send(self.tag + b" NO [SERVERBUG] cannot read it\r\n")
+                return
+            if "BODY.PEEK[]" in items and mail.uid in self.quirks.left_out:
+                continue
+            answer = self._answer(mail, items)
+            if self.quirks.noise:
+                answer = b"* 1 FETCH (FLAGS (UID 4711))\r\n* %d EXISTS\r\n" % len(self.folder.mails) + answer + answer
+            self.send(answer)
+        self.ok()
+
+    def _answer(self, mail: FakeMail, items: str) -> bytes:
+        number = self.folder.mails.index(mail) + 1
+        known = {
+            "UID": f"UID {mail.uid}",
+            "FLAGS": f"FLAGS ({' '.join(sorted(mail.flags))})",
+            "INTERNALDATE": f'INTERNALDATE "{mail.date}"',
+            "RFC822.SIZE": f"RFC822.SIZE {len(mail.raw)}",
+        }
+        told = [text.encode() for name, text in known.items() if name in items.strip("()").split()]
+        body = []
+        if "BODY.PEEK[]" in items:
+            made = self.quirks.body(mail) if self.quirks.body else b"{%d}\r\n" % len(mail.raw) + mail.raw
+            body = [b"BODY[] " + made]
+        if "BODY.PEEK[HEADER]" in items:
+            header = mail.raw.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+            body = [b"BODY[HEADER] {%d}\r\n" % len(header) + header]
+        parts = body + told if self.quirks.uid_last else told + body
+        return b"* %d FETCH (" % number + b" ".join(parts) + b")\r\n"
+
+    def _uid_search(self, rest: str) -> None:
+        count = rest.startswith("RETURN (COUNT) ")
+        found = [m.uid for m in self.folder.mails if fits(m, rest.removeprefix("RETURN (COUNT) "))]
+        if count:
+            self.send(b'* ESEARCH (TAG "%s") UID COUNT %d\r\n' % (self.tag, len(found)))
+        else:
+            self.send(b"* SEARCH" + b"".join(b" %d" % uid for uid in found) + b"\r\n")
+        self.ok()
+
+    def _uid_store(self, rest: str) -> None:
+        uid_set, action, flags = rest.split(" ", 2)
+        assert action == "+FLAGS.SILENT", rest
+        for mail in self.folder.chosen(uid_set):
+            mail.flags.update(flags.strip("()").split())
+        self.ok()
+
+    def _uid_copy(self, rest: str) -> None:
+        uid_set, name = rest.split(" ", 1)
+        for mail in self.folder.chosen(uid_set):
+            self.server.folders[name.strip('"')].add(mail.raw, flags=mail.flags, date=mail.date)
+        self.ok()
+
+    def _uid_move(self, rest: str) -> None:
+        uid_set, name = rest.split(" ", 1)
+        moved = self.folder.chosen(uid_set)
+        for mail in moved:
+            self.server.folders[name.strip('"')].add(mail.raw, flags=mail.flags, date=mail.date)
+        self._remove({m.uid for m in moved})
+        self.ok()
+
+    def _uid_expunge(self, rest: str) -> None:
+        self._remove({m.uid for m in self.folder.chosen(rest) if r"\Deleted" in m.flags})
+        self.ok()
+
+    def _expunge(self, _: str) -> None:
+        self._remove({m.uid for m in self.folder.mails if r"\Deleted" in m.flags})
+        self.ok()
+
+    def _remove(self, uids: set[int]) -> None:
+        for mail in [m for m in self.folder.mails if m.uid in uids]:
+            self.send(b"* %d EXPUNGE\r\n" % (self.folder.mails.index(mail) + 1))
+            self.folder.mails.remove(mail)
+
+    def _idle(self, _: str) -> None:
+        self.send(b"+ idling\r\n")
+        assert self.file.readline().strip() == b"DONE"
+        self.ok()
