@@ -83,7 +83,9 @@ class Committer:
         batch = Batch(mails=tuple(self._mails), cursor=self._cursor, log=tuple(self._log))
         self._mails, self._log, self._bytes, self._cursor = [], [], 0, ""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._write, name=threading.current_thread().name + "-w", daemon=True)
+            self._thread = threading.Thread(
+                target=self._write, name=threading.current_thread().name + "-w", daemon=True
+            )
             self._thread.start()
         self._queue.put(batch)
 

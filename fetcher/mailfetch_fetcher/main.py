@@ -80,12 +80,16 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("-f", "--file", type=Path, help="manifest with MailConnections (and their Secrets)")
         command.add_argument("--redis", metavar="URL", help="Redis to use; default: an embedded Valkey")
         command.add_argument("--redis-ca", type=Path, metavar="FILE", help="CA certificate of a rediss:// server")
-        command.add_argument("--secrets", type=Path, metavar="DIR", help="directory DIR/<secret>/<key> with the Secrets")
+        command.add_argument(
+            "--secrets", type=Path, metavar="DIR", help="directory DIR/<secret>/<key> with the Secrets"
+        )
         command.add_argument("--data", type=Path, metavar="DIR", help="where the embedded Valkey keeps its data")
         if name == "run":
             command.add_argument("--yes", action="store_true", help="download the backlog without asking")
             command.add_argument("--once", action="store_true", help="stop when all mailboxes are caught up")
-            command.add_argument("--http", type=int, metavar="PORT", help="serve /report, /metrics, /healthz on loopback")
+            command.add_argument(
+                "--http", type=int, metavar="PORT", help="serve /report, /metrics, /healthz on loopback"
+            )
     return parser
 
 

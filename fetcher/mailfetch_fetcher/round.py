@@ -10,11 +10,21 @@ from mailfetch_fetcher.clock import rfc3339
 from mailfetch_fetcher.committer import Committer, body_size
 from mailfetch_fetcher.contract.assignment import Assignment
 from mailfetch_fetcher.contract.report import ActionState, Progress
-from mailfetch_fetcher.contract.units import duration, size
+from mailfetch_fetcher.contract.units import duration
 from mailfetch_fetcher.environment import Environment
 from mailfetch_fetcher.errors import Pace, SourceError
 from mailfetch_fetcher.mails import HEAD, build_mail, hash_of, wanted_action
-from mailfetch_fetcher.sources.base import Absent, Message, Opened, Outcome, PendingAction, Ref, Source, Unreadable, Window
+from mailfetch_fetcher.sources.base import (
+    Absent,
+    Message,
+    Opened,
+    Outcome,
+    PendingAction,
+    Ref,
+    Source,
+    Unreadable,
+    Window,
+)
 from mailfetch_fetcher.store.mailbox import Mailbox
 from mailfetch_fetcher.store.model import Batch, LogLine, Mail
 
@@ -54,7 +64,6 @@ class Round:
         self._labels = (assignment.namespace, assignment.name)
         self._extra = {"connection": assignment.name, "namespace": assignment.namespace}
         self._action = wanted_action(assignment.spec.after_download)
-        self._limit = size(assignment.spec.queue.max_message_size)
         self._timeout = duration(assignment.spec.schedule.timeout, default=30.0)
         self._done = 0
         self._total = 0
@@ -102,6 +111,8 @@ class Round:
             return
         if isinstance(item, Unreadable):
             committer.drain()  # what came before it is safe first
+            if item.too_large:
+                raise self._too_large(item.ref)
             raise SourceError(
                 "ConnectionFailed",
                 f"the server does not give out the mail with UID {item.ref.uid} in folder {self._assignment.folder}: "
@@ -109,12 +120,10 @@ class Round:
                 pace=Pace.CONFIGURATION,
             )
         if item.raw is not None:
-            if len(item.raw) > self._limit:
-                self._too_large(item, committer)
             committer.add(self._small(item), cursor=item.cursor)
         else:
             committer.drain()  # the parts of a large mail travel on the writer's own link
-            committer.add(self._large(item, committer), cursor=item.cursor)
+            committer.add(self._large(item), cursor=item.cursor)
 
     def _small(self, item: Message) -> Mail:
         raw = item.raw or b""
@@ -128,15 +137,12 @@ class Round:
             sha256=hash_of(raw),
         )
 
-    def _large(self, item: Message, committer: Committer) -> Mail:
+    def _large(self, item: Message) -> Mail:
         """Streams the parts into a blob; the head is kept for the headers."""
-        digest, head, total = hashlib.sha256(), b"", 0
+        digest, head = hashlib.sha256(), b""
         blob = self._mailbox.start_blob()
         for part in item.parts or ():
             self._alive()
-            total += len(part)
-            if total > self._limit:
-                self._too_large(item, committer)
             if len(head) < HEAD:
                 head += part[: HEAD - len(head)]
             digest.update(part)
@@ -151,12 +157,11 @@ class Round:
             sha256=digest.hexdigest(),
         )
 
-    def _too_large(self, item: Message, committer: Committer) -> None:
-        committer.drain()
+    def _too_large(self, ref: Ref) -> SourceError:
         limit = self._assignment.spec.queue.max_message_size
-        raise SourceError(
+        return SourceError(
             "InvalidConfiguration",
-            f"the mail with UID {item.ref.uid} in folder {self._assignment.folder} is larger than "
+            f"the mail with UID {ref.uid} in folder {self._assignment.folder} is larger than "
             f"spec.queue.maxMessageSize ({limit}); raise it, or move the mail out of the folder",
             pace=Pace.CONFIGURATION,
         )
@@ -247,7 +252,9 @@ class Round:
         elif failed:
             state = ActionState(reason="Failed", message=failed, pending=pending)
         elif pending:
-            state = ActionState(reason="Pending", message="waiting until the mails are durable in Redis", pending=pending)
+            state = ActionState(
+                reason="Pending", message="waiting until the mails are durable in Redis", pending=pending
+            )
         else:
             state = ActionState()
         self._env.hub.update(self._assignment.name, actions=state)

@@ -23,7 +23,7 @@ class _Handler(BaseHTTPRequestHandler):
     hub: ReportHub
     healthy: Callable[[], str]
 
-    def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
+    def do_GET(self) -> None:
         url = urlsplit(self.path)
         if url.path == contract.PATH:
             query = parse_qs(url.query)
@@ -49,7 +49,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the signature of http.server
+    def log_message(self, format: str, *args: object) -> None:
         log.debug(format, *args)
 
 

@@ -52,7 +52,7 @@ def probe(args: argparse.Namespace) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Downloads until stopped (or, with `--once`, until caught up); 0, or 1 if a connection failed, 2 for a bad file."""
+    """Downloads until stopped (with `--once`: until caught up); 1 if a connection failed, 2 for a bad file."""
     try:
         with _setting(args) as setting:
             results = _examine(setting)
@@ -98,7 +98,9 @@ def _examine(setting: _Setting) -> list[ProbeResult]:
             _say(f"  {result.problem.reason}: {result.problem.message}")
         if e := result.estimate:
             known = "a known mailbox" if e.mailbox == "Known" else "a new mailbox"
-            _say(f"  {e.new_messages} new mails of {e.total_messages} ({known}; {e.accuracy}, confidence {e.confidence})")
+            _say(
+                f"  {e.new_messages} new mails of {e.total_messages} ({known}; {e.accuracy}, confidence {e.confidence})"
+            )
     return results
 
 
@@ -147,7 +149,11 @@ def _download(setting: _Setting, *, once: bool, port: int | None) -> int:
         report = hub.wait(revision, 1.0)
         revision = report.revision
         _show(report.connections, shown)
-        if once and len(report.connections) == len(setting.connections) and all(map(_settled, report.connections.values())):
+        if (
+            once
+            and len(report.connections) == len(setting.connections)
+            and all(map(_settled, report.connections.values()))
+        ):
             break
     failed = any(r.problem or r.gate for r in hub.wait("", 0).connections.values())
     pool.stop()
