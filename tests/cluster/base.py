@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from pathlib import Path
 
-from tests.cluster.onenode import KubernetesTools
+from tests.cluster.tools import KubernetesTools
 
 
 class Cluster(KubernetesTools):

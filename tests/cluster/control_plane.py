@@ -10,9 +10,9 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from tests.cluster.onenode import KubernetesTools, onenode_folder
 from tests.cluster.pki import Pki
 from tests.cluster.processes import Processes, free_ports
+from tests.cluster.tools import KubernetesTools, onenode_folder
 
 START_SECONDS = 120
 ATTEMPTS = 3

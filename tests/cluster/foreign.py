@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.cluster.base import Cluster
-from tests.cluster.onenode import onenode_folder
 from tests.cluster.processes import run
+from tests.cluster.tools import onenode_folder
 
 CONTEXT = "MAILFETCH_TEST_CONTEXT"
 REQUIRED = {

@@ -18,10 +18,10 @@ from pathlib import Path
 from tests.cluster import host, images, volumes
 from tests.cluster.base import Cluster
 from tests.cluster.node_config import NodeFiles, Slot
-from tests.cluster.onenode import onenode_folder
 from tests.cluster.pki import Pki
 from tests.cluster.preflight import cni_folder, preflight
 from tests.cluster.processes import Processes, run
+from tests.cluster.tools import onenode_folder
 
 NAME = "mailfetch-node"
 START_SECONDS = 240

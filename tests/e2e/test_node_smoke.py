@@ -122,8 +122,9 @@ def run_to_end(cluster: Cluster, namespace: str, name: str, *command: str) -> st
     ended = "--for=jsonpath={.status.containerStatuses[0].state.terminated}"
     cluster.kubectl("-n", namespace, "wait", ended, f"pod/{name}", "--timeout=120s", check=False)
     output = cluster.kubectl("-n", namespace, "logs", name, check=False).stdout
-    phase = cluster.kubectl("-n", namespace, "get", "pod", name, "-o", "jsonpath={.status.phase}").stdout
-    assert phase == "Succeeded", output + cluster.kubectl("-n", namespace, "describe", "pod", name).stdout
+    path = "jsonpath={.status.containerStatuses[0].state.terminated.exitCode}"
+    status = cluster.kubectl("-n", namespace, "get", "pod", name, "-o", path).stdout
+    assert status == "0", output + cluster.kubectl("-n", namespace, "describe", "pod", name).stdout
     return output
 
 
