@@ -22,9 +22,6 @@ _ACKNOWLEDGEMENT = re.compile(r"(any|[0-9]{1,10})(?:/([0-9]{1,10}))?")
 NEW_STATE = frozenset({"StateLost", "IdentityChanged"})
 """Reasons after which the state that was known must not be asked for again: approving means a new one."""
 
-EXPLICIT = frozenset({"MailboxReset"})
-"""Reasons after which only an acknowledgement opens the gate, or a small mailbox would go round in circles."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
@@ -137,18 +134,13 @@ def decide(gate: Gate, connection: Connection, estimate: Mapping[str, Any], *, n
     if ack and ack.epoch != gate.epoch:
         ack = None  # given for another flood
     source: Source
-    if new <= limit and not needs_acknowledgement(gate, estimate):
+    if new <= limit and estimate.get("confidence") != "Low":
         source, accepted = "WithinLimit", new
     elif ack and (ack.count is None or new - ack.count <= limit):
         source, accepted = "Annotation", new if ack.count is None else ack.count
     else:
         return gate
     return replace(gate, identity=connection.identity, source=source, accepted=accepted, accepted_at=rfc3339(now))
-
-
-def needs_acknowledgement(gate: Gate, estimate: Mapping[str, Any]) -> bool:
-    """Whether even a small backlog needs an acknowledgement."""
-    return estimate.get("confidence") == "Low" or gate.reason in EXPLICIT
 
 
 def required(gate: Gate, estimate: Mapping[str, Any]) -> str:

@@ -219,5 +219,6 @@ def _silence(world: World, runs: bool) -> float | None:
     if not runs:
         return None
     age = world.uptime if world.report.age is None else world.report.age
-    quiet = world.report.age is None or age > _QUIET
+    running = world.fetcher is not None and world.fetcher.ready
+    quiet = world.report.age is None or age > _QUIET or not running
     return LOST_AFTER - age + 1 if quiet and age <= LOST_AFTER else None

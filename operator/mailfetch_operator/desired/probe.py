@@ -20,6 +20,7 @@ def build_probe_job(
     fingerprint = assignment.fingerprint(wanted)
     labels = {"app.kubernetes.io/name": "mailfetch-probe", names.CONNECTION_LABEL: connection.name} | names.MANAGED
     text = assignment.encode(Assignments(cluster_id=config.cluster_id, connections=(wanted,)))
+    text = text.replace("$", r"\u0024")  # Kubernetes expands $(NAME) and $$ in the environment
     pod = build_pod_spec(
         config=config,
         container={

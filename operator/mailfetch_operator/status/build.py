@@ -50,10 +50,11 @@ def fetch_status(facts: Facts) -> dict[str, Any]:
     report = facts.report if facts.live else None
     if report is None:
         return dict(before)
-    found: dict[str, Any] = {"messages": max(report.messages, 0)}
-    found |= {"lag": report.lag} if report.lag >= 0 else {k: before[k] for k in ("lag",) if k in before}
-    if report.seq:
-        found["seq"] = report.seq
+    found = {name: before[name] for name in ("messages", "lag", "seq") if name in before}
+    if report.state_id:  # a session that only starts has not read its counters yet
+        found |= {"messages": report.messages, "seq": report.seq}
+    if report.lag >= 0:
+        found["lag"] = report.lag
     for name, time in (("lastMessageTime", report.last_message_time), ("lastSuccessTime", report.last_success_time)):
         if time := time or before.get(name, ""):
             found[name] = time

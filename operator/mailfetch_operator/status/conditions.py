@@ -50,11 +50,12 @@ def check_connection(facts: Facts, verdict: Verdict) -> Condition:
     else:
         problem = facts.probing.problem
         result = facts.probing.result
-        connected = bool(result and result.steps and all(s.ok for s in result.steps))
+        steps = result.steps if result else ()
+        connected = any(s.name == "login" for s in steps) and all(s.ok for s in steps)
     if problem and problem.reason in CONNECTION_REASONS:
         return Condition(type="ConnectionVerified", status="False", reason=problem.reason, message=problem.message)
     if connected:
-        message = "The mailbox was opened."
+        message = "The login succeeded."
         return Condition(type="ConnectionVerified", status="True", reason="LoginSucceeded", message=message)
     before = facts.previous("ConnectionVerified")
     if before and before.get("observedGeneration") == facts.connection.generation:

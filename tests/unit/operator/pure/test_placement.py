@@ -1,0 +1,85 @@
+"""Which fetcher a connection gets: sticky, at most 200 in a pool, the same for everybody who asks."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailfetch_operator.model import Connection, FetcherKey, Refusal
+from mailfetch_operator.plan import POOL_LIMIT, placement, same_mailbox
+from tests.unit.operator.pure.sim import SPEC, manifest
+
+
+def connection(name: str, *, age: int = 0, annotations: dict[str, str] | None = None, **spec: Any) -> Connection:
+    created = datetime(2026, 1, 1, tzinfo=UTC) - timedelta(seconds=age)
+    obj = manifest(name, spec=SPEC | spec, annotations=annotations, created=created.isoformat().replace("+00:00", "Z"))
+    return Connection.from_object(obj)
+
+
+@pytest.mark.parametrize(
+    ("spec", "fetcher"),
+    [
+        ({}, "mailfetch-pool-default"),
+        ({"placement": {"mode": "Shared", "pool": "vip"}}, "mailfetch-pool-vip"),
+        ({"placement": {"mode": "Dedicated", "pool": "default"}}, "mconn-support"),
+    ],
+)
+def test_names(spec: dict[str, Any], fetcher: str) -> None:
+    c = connection("support", **spec)
+    assert placement(c, [c]) == FetcherKey(namespace="helpdesk", name=fetcher)
+
+
+def pool(count: int) -> list[Connection]:
+    return [connection(f"c{n:03}", age=10_000 - n) for n in range(count)]
+
+
+def test_the_youngest_beyond_200_are_refused() -> None:
+    everybody = pool(POOL_LIMIT + 3)
+    found = [placement(c, everybody) for c in everybody]
+    assert all(isinstance(f, FetcherKey) for f in found[:POOL_LIMIT])
+    refused = found[POOL_LIMIT:]
+    assert all(isinstance(f, Refusal) and "use another pool" in f.message for f in refused)
+    assert len(refused) == 3
+
+
+def test_other_pools_and_dedicated_ones_do_not_count() -> None:
+    everybody = pool(POOL_LIMIT)
+    everybody[0] = connection("c000", age=10_000, placement={"mode": "Dedicated"})
+    everybody[1] = connection("c001", age=10_000, placement={"pool": "vip"})
+    late = [connection(f"late{n}") for n in range(3)]
+    found = [placement(c, everybody + late) for c in late]
+    assert [isinstance(f, FetcherKey) for f in found] == [True, True, False]
+
+
+def test_one_that_is_deleted_makes_room() -> None:
+    everybody = pool(POOL_LIMIT + 1)
+    obj = manifest("c000", created="2025-01-01T00:00:00Z")
+    obj["metadata"]["deletionTimestamp"] = "2026-02-01T00:00:00Z"
+    everybody[0] = Connection.from_object(obj)
+    assert isinstance(placement(everybody[-1], everybody), FetcherKey)
+
+
+@given(
+    ages=st.lists(st.integers(0, 50), min_size=1, max_size=260),
+    younger=st.integers(0, 30),
+    order=st.randoms(use_true_random=False),
+)
+def test_sticky_bounded_and_independent_of_the_order(ages: list[int], younger: int, order: Any) -> None:
+    everybody = [connection(f"c{n:03}", age=age) for n, age in enumerate(ages)]
+    before = {c.name: placement(c, everybody) for c in everybody}
+    assert sum(isinstance(f, FetcherKey) for f in before.values()) == min(len(everybody), POOL_LIMIT)
+    more = everybody + [connection(f"new{n}", age=-1 - n) for n in range(younger)]
+    order.shuffle(more)
+    assert {c.name: placement(c, more) for c in everybody} == before
+
+
+def test_the_same_mailbox_twice() -> None:
+    on = {"mailfetch.dev/enable": "true"}
+    one = connection("one", annotations=on)
+    two = connection("two", annotations=on, server={"host": "IMAP.example.com."}, folder="inbox")
+    off = connection("off")
+    other = connection("other", annotations=on, folder="Archive")
+    everybody = [one, two, off, other]
+    assert [same_mailbox(c, everybody) for c in everybody] == [("two",), ("one",), (), ()]

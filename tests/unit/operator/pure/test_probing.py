@@ -1,0 +1,185 @@
+"""Probe Jobs: when one is wanted, back-off, requests and what they leave in the status."""
+
+from mailfetch_operator.status.times import rfc3339
+from tests.unit.operator.pure.sim import STEPS, Sim, opened, problem
+
+
+def test_a_test_of_a_disabled_connection() -> None:
+    sim = Sim(test="r1")
+    sim.settle()
+    assert sim.running
+    assert sim.running.requests == {"test": "r1"}
+    sim.count(1234)
+    sim.settle()
+    assert sim.status["test"]["result"] == "Succeeded"
+    assert sim.status["test"]["request"] == "r1"
+    assert sim.status["test"]["steps"][0] == {"name": "dns", "ok": True, "detail": "", "milliseconds": 3}
+    assert sim.status["handledRequests"] == {"test": "r1"}
+    assert sim.status["estimate"]["newMessages"] == 1234
+    assert sim.state() == ("True", "Disabled")
+    assert not sim.running
+
+
+def test_a_request_is_done_once_per_value() -> None:
+    sim = Sim(estimate="e1")
+    sim.settle()
+    sim.count(10)
+    sim.settle()
+    sim.expire_jobs()
+    sim.settle()
+    assert not sim.jobs
+    sim.annotate(estimate="e2")
+    sim.settle()
+    assert sim.running
+    sim.count(11)
+    sim.settle()
+    assert sim.status["handledRequests"] == {"estimate": "e2"}
+    assert sim.status["estimate"]["newMessages"] == 11
+
+
+def test_a_failed_test_is_done_too() -> None:
+    sim = Sim(test="r1")
+    sim.settle()
+    failed = STEPS[:4]
+    sim.end_probe(steps=failed, problem=problem())
+    sim.settle()
+    assert sim.status["test"]["result"] == "Failed"
+    assert sim.status["handledRequests"] == {"test": "r1"}
+    assert sim.state() == ("True", "Disabled")
+    assert sim.state("ConnectionVerified") == ("False", "AuthFailed")
+    sim.after(3600)
+    sim.settle()
+    assert not sim.running
+
+
+def test_a_killed_probe_answers_its_request() -> None:
+    sim = Sim(test="r1")
+    sim.settle()
+    sim.end_probe()
+    sim.settle()
+    assert sim.status["test"] == {"result": "Failed", "request": "r1"}
+    assert sim.status["handledRequests"] == {"test": "r1"}
+
+
+def test_a_request_while_a_probe_runs_is_done_after_it() -> None:
+    sim = Sim(enable="true")
+    sim.settle()
+    first = sim.running
+    sim.annotate(test="r1")
+    sim.settle()
+    assert sim.running == first
+    sim.count(5)
+    sim.settle()
+    assert sim.running
+    assert sim.running.requests == {"test": "r1"}
+    sim.count(5)
+    sim.settle()
+    assert sim.status["handledRequests"] == {"test": "r1"}
+
+
+def test_both_requests_are_done_by_one_job() -> None:
+    sim = opened(5)
+    sim.expire_jobs()
+    sim.annotate(test="r1", estimate="e1")
+    sim.settle()
+    assert len(sim.jobs) == 1
+    sim.count(0)
+    sim.settle()
+    assert sim.status["handledRequests"] == {"test": "r1", "estimate": "e1"}
+    assert sim.status["estimate"]["newMessages"] == 0
+    assert sim.state() == ("True", "Idle")
+
+
+def test_a_changed_spec_replaces_the_running_job() -> None:
+    sim = Sim(enable="true")
+    sim.settle()
+    first = sim.running
+    sim.edit(folder="Archive")
+    sim.settle()
+    assert first
+    assert first.job_name not in sim.jobs
+    assert len(sim.jobs) == 1
+
+
+def test_failures_are_tried_again_with_back_off_and_without_any_pile_of_jobs() -> None:
+    sim = Sim(enable="true")
+    sim.settle()
+    pauses = []
+    for _ in range(6):
+        sim.end_probe(steps=STEPS[:1], problem=problem("ConnectionFailed"))
+        plan = sim.settle()
+        assert not sim.running
+        assert plan.requeue_after
+        pauses.append(plan.requeue_after)
+        sim.after(plan.requeue_after - 0.5)
+        sim.settle()
+        assert not sim.running
+        sim.after(0.5)
+        sim.settle()
+        assert sim.running
+        assert len(sim.jobs) <= 2
+    assert pauses == [10, 20, 40, 60, 60, 60]
+
+
+def test_failing_for_hours_is_written_once() -> None:
+    sim = Sim(enable="true")
+    sim.settle()
+    sim.end_probe(steps=STEPS[:1], problem=problem("ConnectionFailed"))
+    sim.settle()
+    writes = sim.writes
+    for _ in range(20):
+        sim.after(61)
+        sim.settle()
+        sim.end_probe(steps=STEPS[:1], problem=problem("ConnectionFailed"))
+        sim.settle()
+    assert sim.writes == writes
+
+
+def test_the_state_that_was_found_is_shown() -> None:
+    sim = Sim(enable="true")
+    sim.settle()
+    job = sim.running
+    assert job
+    sim.count(5)
+    sim.settle()
+    assert sim.status["probe"] == {
+        "fingerprint": job.fingerprint,
+        "uid": "uid-support",
+        "stateId": "",
+        "sameMailbox": True,
+        "gateEpoch": 0,
+        "checkedAt": rfc3339(sim.now),
+    }
+    assert sim.status["estimate"] == {
+        "newMessages": 5,
+        "totalMessages": 20,
+        "unseenMessages": 1,
+        "mailbox": "New",
+        "accuracy": "Exact",
+        "confidence": "High",
+        "method": "UidRange",
+        "checkedAt": rfc3339(sim.now),
+        "fingerprint": job.fingerprint,
+    }
+
+
+def test_a_fetch_request_goes_to_the_fetcher_and_comes_back() -> None:
+    sim = opened(5)
+    sim.annotate(fetch="f1")
+    plan = sim.settle()
+    assert plan.assignment
+    assert plan.assignment.requests == {"fetch": "f1"}
+    sim.change_report(requests={"fetch": "f1"})
+    plan = sim.settle()
+    assert plan.assignment
+    assert plan.assignment.requests == {}
+    assert sim.status["handledRequests"] == {"fetch": "f1"}
+
+
+def test_an_endless_value_of_a_request_is_cut() -> None:
+    sim = Sim(test="x" * 5000)
+    sim.settle()
+    sim.count(5)
+    sim.settle()
+    assert sim.status["handledRequests"] == {"test": "x" * 253}
+    assert not sim.running
