@@ -81,6 +81,7 @@ class Actions:
 
         A lost `copied` does no harm: `copying` makes whoever goes on look for the copy first.
         """
+        self._lease.progress()  # a hundred of these in one command may take minutes where there is no WAITAOF
         member = with_phase(action.member, phase)
         keys = [self._keys.state, self._keys.outbox]
         reply = self.call(*scripts.evaluate(scripts.ADVANCE, keys=keys, args=[self._owner, action.member, member]))

@@ -1,0 +1,173 @@
+"""Mails, mailboxes and looks into Redis for the tests of the store."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from mailfetch_fetcher.clock import Clock
+from mailfetch_fetcher.contract.keys import ConnectionKeys, StreamKeys
+from mailfetch_fetcher.store.lease import LeaseKeeper
+from mailfetch_fetcher.store.mailbox import Mailbox
+from mailfetch_fetcher.store.model import Batch, Blob, LogLine, Mail, Owner, QueuePolicy, State, WantedAction
+from mailfetch_fetcher.store.target import parse_target
+
+STREAM = StreamKeys(namespace="helpdesk", stream="support")
+KEYS = STREAM.connection("inbox")
+IDENTITY = "sha256:mailbox"
+SEEN = WantedAction(kind="MarkSeen")
+
+
+class FakeClock(Clock):
+    """Stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def now(self) -> datetime:
+        return datetime(2026, 1, 31, 8, 15, tzinfo=UTC)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def boottime(self) -> float:
+        return self.seconds
+
+
+class Store:
+    """Makes mailboxes on one server, and looks at what they did through a client of its own."""
+
+    def __init__(self, url: str, client: Any, leases: LeaseKeeper, clock: Clock) -> None:
+        self.url = url
+        self.client = client
+        self.leases = leases
+        self.clock = clock
+        self._made: list[Mailbox] = []
+
+    def mailbox(
+        self,
+        *,
+        url: str = "",
+        pod: str = "pod-1",
+        keys: ConnectionKeys = KEYS,
+        cluster: str = "cluster-1",
+        policy: QueuePolicy | None = None,
+        wait: Callable[[float], object] | None = None,
+        on_lost: Callable[[], None] | None = None,
+        clock: Clock | None = None,
+    ) -> Mailbox:
+        """A mailbox that is not open yet."""
+        options: dict[str, Any] = {"wait": wait} if wait else {}
+        made = Mailbox(
+            target=parse_target(url or self.url, ca_file=None),
+            keys=keys,
+            owner=Owner(pod_uid=pod),
+            cluster_id=cluster,
+            policy=policy or QueuePolicy(),
+            leases=self.leases,
+            clock=clock or self.clock,
+            on_lost=on_lost,
+            **options,
+        )
+        self._made.append(made)
+        return made
+
+    def opened(self, **options: Any) -> Mailbox:
+        """An open mailbox of a connection that was never seen."""
+        made = self.mailbox(**options)
+        open_new(made)
+        return made
+
+    def close(self) -> None:
+        """Closes what was made."""
+        for made in self._made:
+            made.close(release=False)
+
+    # -- looking ---------------------------------------------------------------------------
+
+    def entries(self) -> list[dict[str, str]]:
+        """The queue; bodies as latin-1 text."""
+        return self._stream(STREAM.queue)
+
+    def log(self) -> list[dict[str, str]]:
+        """The log."""
+        return self._stream(STREAM.log)
+
+    def ids(self) -> list[str]:
+        """Entry ids of Redis."""
+        return [key.decode() for key, _ in self.client.xrange(STREAM.queue)]
+
+    def state(self, keys: ConnectionKeys = KEYS) -> dict[str, str]:
+        """The state's hash."""
+        fields = self.client.hgetall(keys.state)
+        return {name.decode(): value.decode() for name, value in fields.items()}
+
+    def outbox(self) -> list[str]:
+        """Members of the outbox in their order."""
+        return [member.decode() for member in self.client.zrange(KEYS.outbox, 0, -1)]
+
+    def known(self) -> int:
+        """Mails in the ledger."""
+        return sum(self.client.scard(key) for key in self.client.scan_iter(KEYS.prefix + ":known:*"))
+
+    def snapshot(self) -> dict[str, object]:
+        """Everything in Redis, for comparing before and after: the leases and what a stream counts left out."""
+        found: dict[str, object] = {}
+        for key in self.client.scan_iter("*", count=1000):
+            name = key.decode()
+            kind = self.client.type(key)
+            content = self.client.xrange(key) if kind == b"stream" else self.client.dump(key)
+            found[name] = (kind, content, self.client.pttl(key) > 0)
+        found.pop(KEYS.lease, None)
+        return found
+
+    def _stream(self, key: str) -> list[dict[str, str]]:
+        entries = self.client.xrange(key)
+        return [{name.decode(): value.decode("latin-1") for name, value in fields.items()} for _, fields in entries]
+
+
+def open_new(mailbox: Mailbox) -> State:
+    """Opens a mailbox that may have been seen or not."""
+    return mailbox.open(identity=IDENTITY, gate_epoch=1, create=True, state_id="", known_seq=0)
+
+
+def mail(
+    uid: int,
+    *,
+    body: bytes | Blob = b"the body",
+    identity: bytes | None = None,
+    action: WantedAction | None = SEEN,
+    **fields: str,
+) -> Mail:
+    """The mail with this UID."""
+    return Mail(
+        ref=f"1700000000/{uid}",
+        uid_validity="1700000000",
+        uid=uid,
+        folder="INBOX",
+        identity=f"<{uid}@example.com>".encode() if identity is None else identity,
+        body=body,
+        size=body.size if isinstance(body, Blob) else len(body),
+        sha256="00" * 32,
+        action=action,
+        **fields,
+    )
+
+
+def batch(*mails: Mail, cursor: str = "", log: tuple[LogLine, ...] = ()) -> Batch:
+    """A batch; its cursor is the last UID unless told."""
+    return Batch(mails=mails, cursor=cursor or f"1700000000/{mails[-1].uid}", log=log)
+
+
+@contextmanager
+def store_on(url: str, client: Any, *, clock: Clock | None = None, ttl: float = 30.0) -> Iterator[Store]:
+    """A `Store` with a lease keeper of its own."""
+    clock = clock or Clock()
+    leases = LeaseKeeper(clock=clock, ttl=ttl)
+    store = Store(url, client, leases, clock)
+    try:
+        yield store
+    finally:
+        store.close()
+        leases.stop()
+        client.close()
