@@ -4,6 +4,7 @@ The control plane has controllers but no kubelet: Deployments and Jobs get pods,
 would write into their status. The fetcher's HTTP server is ours.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -12,7 +13,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,7 +24,7 @@ from mailfetch_fetcher.contract import assignment, probe, report
 from mailfetch_fetcher.contract.assignment import Assignment
 from mailfetch_fetcher.contract.probe import Estimate, ProbeResult, Step, StoreState
 from mailfetch_fetcher.contract.report import ConnectionReport, Report
-from tests.cluster.onenode import KubernetesTools
+from tests.cluster.tools import KubernetesTools
 from tests.cluster.processes import REPOSITORY, free_ports
 
 CRD = REPOSITORY / "crds/mailconnections.mailfetch.dev.yaml"
@@ -50,10 +50,11 @@ class FakeFetcher:
             def do_GET(self) -> None:
                 query = parse_qs(urlsplit(self.path).query, keep_blank_values=True)
                 body = fetcher._answer(query["since"][0])
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+                with contextlib.suppress(BrokenPipeError):  # the operator was killed
+                    self.send_response(200)
+                    self.send_header("Content-Length", str(len(body)))
+                    self.end_headers()
+                    self.wfile.write(body)
 
             def log_message(self, format: str, *args: Any) -> None:
                 pass
@@ -219,7 +220,16 @@ class Bench:
                 operator.kill()
         self.fetcher.stop()
 
-    # --- what a kubelet and a fetcher do
+    # --- what people, a kubelet and a fetcher do
+
+    def bring_up(self, name: str, **spec: Any) -> None:
+        """Applies, enables and approves a connection; returns when its fetcher has it to do."""
+        self.apply(connection(name, **spec))
+        self.annotate(name, "mailfetch.dev/enable=true", "mailfetch.dev/acknowledge=any")
+        self.finish_probe(self.probe_job(name), new=1)
+        pool = spec.get("placement", {}).get("pool", "default")
+        self.eventually("the assignment", lambda: name in self.assigned(f"mailfetch-pool-{pool}"))
+        self.eventually("the Deployment", lambda: self.get("deployment", f"mailfetch-pool-{pool}"))
 
     def probe_job(self, name: str) -> Object:
         """The probe Job of a connection that has not ended, once it is there."""
@@ -340,7 +350,7 @@ def connection(name: str, **spec: Any) -> Object:
     }
 
 
-@contextmanager
+@contextlib.contextmanager
 def bench_on(cluster: KubernetesTools, namespace: str, folder: Path) -> Iterator[Bench]:
     """A bench in a namespace of its own, which is removed afterwards."""
     cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRD))

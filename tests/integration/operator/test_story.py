@@ -79,7 +79,8 @@ def test_the_story_is_told_in_events(bench: Bench) -> None:
         all_events = bench.list("events.events.k8s.io")
         return [e for e in all_events if e["regarding"].get("uid") == found["metadata"]["uid"]]
 
-    bench.eventually("an event of the last step", lambda: any(e["reason"] == "Idle" for e in events()))
+    wanted = {"Enabled", "Estimated", "AwaitingApproval", "Approved"}
+    bench.eventually("the story", lambda: wanted <= {e["reason"] for e in events()})
     assert {e["type"] for e in events()} <= {"Normal", "Warning"}
     assert {e["reportingController"] for e in events()} == {"mailfetch.dev/operator"}
     said = [(e["reason"], e["note"]) for e in events()]
