@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from rich.cells import cell_len, set_cell_size
+
 COLOURS = sys.stdout.isatty()
 
 
@@ -37,8 +39,9 @@ def show(text: str) -> None:
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Columns as wide as they need to be; the last one is cut."""
     lines = [list(header), *[[" ".join(cell.split()) for cell in row] for row in rows]]
-    widths = [min(max(len(line[i]) for line in lines), 34) for i in range(len(header))]
-    show("\n".join("  ".join(c[:w].ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines))
+    widths = [min(max(cell_len(line[i]) for line in lines), 34) for i in range(len(header))]
+    cells = [[set_cell_size(cell, size) for cell, size in zip(line, widths, strict=True)] for line in lines]
+    say("\n".join("  ".join(line).rstrip() for line in cells))
 
 
 def wait(what: str, condition: Callable[[], object], *, seconds: float = 300.0) -> None:
