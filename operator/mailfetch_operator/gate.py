@@ -22,6 +22,16 @@ _ACKNOWLEDGEMENT = re.compile(r"(any|[0-9]{1,10})(?:/([0-9]{1,10}))?")
 NEW_STATE = frozenset({"StateLost", "IdentityChanged"})
 """Reasons after which the state that was known must not be asked for again: approving means a new one."""
 
+EXPLICIT = frozenset({"MailboxReset"})
+"""Reasons after which only an acknowledgement opens the gate, or a small mailbox would go round in circles."""
+
+WHY_CLOSED = {
+    "StateLost": "Redis no longer holds the state of this mailbox, so mails would be downloaded again.",
+    "IdentityChanged": "Another mailbox (protocol, host, user or folder) than the one that was approved.",
+    "MailboxReset": "The server numbered the mails anew (UIDVALIDITY); this version cannot tell which of them are new.",
+}
+"""Why an approval ended; the reason of the condition Approved until there is a new one."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
@@ -134,7 +144,7 @@ def decide(gate: Gate, connection: Connection, estimate: Mapping[str, Any], *, n
     if ack and ack.epoch != gate.epoch:
         ack = None  # given for another flood
     source: Source
-    if new <= limit and estimate.get("confidence") != "Low":
+    if new <= limit and estimate.get("confidence") != "Low" and gate.reason not in EXPLICIT:
         source, accepted = "WithinLimit", new
     elif ack and (ack.count is None or new - ack.count <= limit):
         source, accepted = "Annotation", new if ack.count is None else ack.count

@@ -5,18 +5,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mailfetch_fetcher.contract.reasons import CONNECTION_REASONS
+from mailfetch_operator.gate import WHY_CLOSED
 from mailfetch_operator.status.facts import Facts
-from mailfetch_operator.status.ready import Status, Verdict, approval_message
+from mailfetch_operator.status.ready import Status, Verdict
 from mailfetch_operator.status.times import rfc3339
 
 MAX_MESSAGE: Final = 1024
-
-WHY_CLOSED: Final = {
-    "StateLost": "Redis no longer holds the state of this mailbox, so mails would be downloaded again.",
-    "IdentityChanged": "Another mailbox (protocol, host, user or folder) than the one that was approved.",
-    "MailboxReset": "The server numbered the mails of the folder anew (UIDVALIDITY), so it is not known which are new.",
-}
-"""Why an approval ended; the reason of `Approved` until there is a new one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,16 +68,15 @@ def check_approved(facts: Facts, verdict: Verdict) -> Condition:
         message = f"A backlog of {gate.accepted} mails was {who} at {gate.accepted_at} (epoch {gate.epoch})."
         return Condition(type="Approved", status="True", reason=reason, message=message)
     reason = gate.reason if gate.reason in WHY_CLOSED else "Required"
-    why = WHY_CLOSED.get(reason, "")
     if reason == "Required" and facts.estimate and facts.estimate.get("confidence") == "Low":
-        reason, why = "LowConfidence", "The number of new mails is uncertain."
+        reason = "LowConfidence"
     if verdict.reason == "AwaitingApproval":
-        what = approval_message(facts)
-    elif verdict.reason == "Pending":
-        what = "The new mails are being counted."
-    else:
-        what = "New mails are counted before anything is downloaded."
-    return Condition(type="Approved", status="False", reason=reason, message=f"{why} {what}".strip())
+        return Condition(type="Approved", status="False", reason=reason, message=verdict.message)
+    what = (
+        "New mails are being counted." if verdict.reason == "Pending" else "New mails are counted before any download."
+    )
+    message = f"{WHY_CLOSED.get(reason, '')} {what}".strip()
+    return Condition(type="Approved", status="False", reason=reason, message=message)
 
 
 def check_after_download(facts: Facts, verdict: Verdict) -> Condition:

@@ -114,8 +114,13 @@ def approval_message(facts: Facts) -> str:
     elif text and ack and ack.epoch != facts.gate.epoch:
         given = f' The acknowledgement "{text[:20]}" was for another approval.'
     new, limit = facts.estimate["newMessages"], facts.spec.approval.max_messages
-    why = f"more than approval.maxMessages ({limit})" if new > limit else "and they need an acknowledgement"
-    return f"{new} new mails, {why}.{given} To accept: {facts.command(names.ACKNOWLEDGE, value)}"
+    size = f"{new} new mails"
+    if new > limit:
+        size += f", more than approval.maxMessages ({limit})"
+    if facts.estimate.get("confidence") == "Low":
+        size += ", and the number is uncertain"
+    why = gates.WHY_CLOSED.get(facts.gate.reason, "")
+    return f"{why} {size}.{given} To accept: {facts.command(names.ACKNOWLEDGE, value)}".strip()
 
 
 def check_placement(facts: Facts) -> Verdict | None:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mailfetch_operator.gate import WHY_CLOSED
 from mailfetch_operator.model import EventPlan
-from mailfetch_operator.status.conditions import WHY_CLOSED
 
 _GOOD = frozenset({"Fetching", "Idle", "AwaitingApproval"})
 
@@ -68,8 +68,7 @@ def _gate(previous: Mapping[str, Any], new: Mapping[str, Any], before: Reasons, 
     if now.get("source") and not (was.get("source") and was.get("epoch") == now.get("epoch")):
         yield _normal("Approved", "Approve", _get(after, "Approved")[2])
     if was.get("epoch", 1) < now.get("epoch", 1) and (why := WHY_CLOSED.get(now.get("reason", ""))):
-        note = f"{why} The connection needs a new approval (epoch {now['epoch']}): {_get(after, 'Approved')[2]}"
-        yield _warning("GateClosed", "CloseGate", note)
+        yield _warning("GateClosed", "CloseGate", f"{why} It needs a new approval (epoch {now['epoch']}).")
     _, reason, message = _get(after, "Ready")
     if reason == "AwaitingApproval" and (_get(before, "Ready")[1] != reason or _get(before, "Ready")[2] != message):
         yield _normal("AwaitingApproval", "Approve", message)

@@ -254,12 +254,13 @@ def test_a_fetcher_that_lost_its_state_needs_a_new_approval(gate: str) -> None:
     assert plan.assignment.state_id == "s2"
 
 
-def test_a_reset_mailbox_opens_only_by_an_acknowledgement() -> None:
-    """The probe counts it with low confidence; else a small mailbox would be approved and stop again for ever."""
+@pytest.mark.parametrize("confidence", ["High", "Low"])
+def test_a_reset_mailbox_opens_only_by_an_acknowledgement(confidence: str) -> None:
+    """Otherwise a small mailbox would be approved, stop and be approved again for ever."""
     sim = opened(5)
     sim.say(phase="Waiting", gate="MailboxReset", gate_message="…")
     sim.settle()
-    sim.count(7, state=StoreState(state_id="s1", gate_epoch=1), confidence="Low")
+    sim.count(7, state=StoreState(state_id="s1", gate_epoch=1), confidence=confidence)
     sim.settle()
     assert not is_open(sim)
     assert sim.state("Approved") == ("False", "MailboxReset")

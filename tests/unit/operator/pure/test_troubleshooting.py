@@ -10,6 +10,7 @@ from typing import get_args
 import pytest
 
 from mailfetch_fetcher.contract.reasons import CONNECTION_REASONS, ActionReason, Gate, Reason
+from mailfetch_operator.gate import WHY_CLOSED
 from mailfetch_operator.status import conditions, ready, story
 
 ROOT = Path(__file__).parents[4]
@@ -69,7 +70,7 @@ def test_the_expectation_is_read_from_the_code() -> None:
 
 
 def test_every_gate_reason_has_its_sentence() -> None:
-    assert set(conditions.WHY_CLOSED) == set(get_args(Gate))
+    assert set(WHY_CLOSED) == set(get_args(Gate))
 
 
 def test_every_event_is_listed() -> None:
