@@ -37,7 +37,7 @@ class FaultProxy:
         refuse: New connections are closed at once.
     """
 
-    def __init__(self, target_port: int, *, host: str = "127.0.0.1") -> None:
+    def __init__(self, target_port: int, *, host: str = "127.0.0.1", listen: str = "127.0.0.1") -> None:
         self._target = (host, target_port)
         self._lock = threading.Lock()
         self._pairs: set[_Pair] = set()
@@ -45,7 +45,7 @@ class FaultProxy:
         self._pattern = b""
         self._open = threading.Event()
         self._open.set()
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((listen, 0))
         self.port = int(self._listener.getsockname()[1])
         self.passed: dict[Direction, int] = {"to_server": 0, "to_client": 0}
         self.faults = 0
