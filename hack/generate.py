@@ -164,7 +164,9 @@ def _bounds(schema: Schema) -> Iterator[str]:
         elif high in schema:
             yield f"at most {schema[high]}{unit}"
     if "pattern" in schema:
-        yield f"`{schema['pattern']}`"
+        # As HTML, because a table ends a cell at a bar, and brackets before a parenthesis look like a link.
+        text = schema["pattern"].replace("&", "&amp;").replace("<", "&lt;").replace("|", "&#124;").replace("(", "&#40;")
+        yield f"<code>{text}</code>"
     if "maxItems" in schema:
         yield f"at most {schema['maxItems']}"
     for key in schema.get("x-kubernetes-list-map-keys", ()):

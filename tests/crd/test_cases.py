@@ -6,6 +6,9 @@ from tests.crd.api import Api, causes
 from tests.crd.constraints import Constraint, constraints, reaches, refuses
 from tests.crd.manifests import Case, load_cases, manifest
 
+# Some need no API server, but all of them belong to the stage that has one.
+pytestmark = pytest.mark.cluster
+
 CASES = load_cases()
 ALL = constraints()
 
@@ -21,14 +24,12 @@ def object_with_status(api: Api) -> str:
     return name
 
 
-@pytest.mark.cluster
 @pytest.mark.parametrize("case", [c for c in CASES if c.status is None and c.was is None], ids=_name)
 def test_manifest(api: Api, case: Case) -> None:
     result = api.create(case.manifest, "--dry-run=server", check=False)
     _judge(case, [] if result.returncode == 0 else causes(result))
 
 
-@pytest.mark.cluster
 @pytest.mark.parametrize("case", [c for c in CASES if c.status is not None], ids=_name)
 def test_status(api: Api, object_with_status: str, case: Case) -> None:
     patch = {"status": case.status}
@@ -36,7 +37,6 @@ def test_status(api: Api, object_with_status: str, case: Case) -> None:
     _judge(case, [] if result.returncode == 0 else causes(result))
 
 
-@pytest.mark.cluster
 @pytest.mark.parametrize("case", [c for c in CASES if c.was is not None], ids=_name)
 def test_update(api: Api, case: Case) -> None:
     api.create(case.was)

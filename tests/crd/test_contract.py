@@ -11,6 +11,9 @@ from mailfetch_fetcher.contract.spec import SecretKey, Spec, parse_spec
 from tests.crd.api import Api
 from tests.crd.manifests import CRD_FILE, HERE, load, manifest
 
+# Some need no API server, but all of them belong to the stage that has one.
+pytestmark = pytest.mark.cluster
+
 (VERSION,) = load(CRD_FILE)["spec"]["versions"]
 ROOT = VERSION["schema"]["openAPIV3Schema"]["properties"]
 STATUS = ROOT["status"]["properties"]
@@ -140,7 +143,6 @@ def _missing(properties: dict[str, Any], sample: dict[str, Any], path: str) -> l
     return found
 
 
-@pytest.mark.cluster
 def test_a_written_status_keeps_every_field(api: Api) -> None:
     api.create(manifest(name="kept"))
     status = load(HERE / "status.yaml")

@@ -11,6 +11,9 @@ from mailfetch_fetcher.contract.spec import parse_spec
 from tests.crd.api import Api
 from tests.crd.manifests import CRD_FILE
 
+# Some need no API server, but all of them belong to the stage that has one.
+pytestmark = pytest.mark.cluster
+
 EXAMPLES = sorted((CRD_FILE.parents[1] / "examples").glob("*.yaml"))
 KINDS = ["imap", "pop3", "gmail", "microsoft-imap", "graph", "shared-mailbox", "smime", "pool", "dedicated"]
 
@@ -23,7 +26,6 @@ def test_there_is_one_per_kind_of_mailbox() -> None:
     assert {path.stem for path in EXAMPLES} >= set(KINDS)
 
 
-@pytest.mark.cluster
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_the_api_server_takes_it(api: Api, path: Path) -> None:
     args = ("apply", "--server-side", "--dry-run=server", "--validate=strict", "--filename", str(path))
