@@ -1,0 +1,164 @@
+"""Opening a mailbox: what is created, taken over, put aside or refused."""
+
+import pytest
+
+from mailfetch_fetcher.errors import GateClosed, StoreError
+from mailfetch_fetcher.store.read import read_state
+from mailfetch_fetcher.store.target import parse_target
+from tests.integration.store.helpers import IDENTITY, KEYS, STREAM, Store, batch, mail, open_new
+
+
+def test_a_new_state_has_every_field_of_the_state_machine(store: Store) -> None:
+    state = open_new(store.mailbox())
+    fields = store.state()
+    machine = "stateId clusterId identity gateEpoch owner epoch seq tip phase cursor anchor hashKey refetch groupSeen"
+    assert set(fields) == {*machine.split(), "format", "created"}
+    assert (fields["phase"], fields["cursor"], fields["identity"]) == ("Steady", "", IDENTITY)
+    assert fields["owner"].startswith("pod-1 ")
+    assert len(state.hash_key) == 16
+    assert (state.epoch, state.seq, state.messages, state.went_back) == (1, 1, 0, 0)
+
+
+def test_an_absent_state_is_not_made_when_it_was_seen_before(store: Store) -> None:
+    mailbox = store.mailbox()
+    with pytest.raises(GateClosed) as closed:
+        mailbox.open(identity=IDENTITY, gate_epoch=1, create=False, state_id="seen", known_seq=5)
+    assert closed.value.gate == "StateLost"
+    assert store.client.dbsize() == 0
+
+
+def test_taking_over_goes_on_where_the_other_stopped(store: Store) -> None:
+    first = store.opened()
+    first.commit(batch(mail(1), mail(2)))
+    second = store.mailbox()
+    state = second.open(
+        identity=IDENTITY, gate_epoch=1, create=False, state_id=first.state.state_id, known_seq=first.state.seq
+    )
+    assert (state.cursor, state.messages, state.epoch) == ("1700000000/2", 2, 2)
+    assert state.seq == first.state.seq + 1
+    assert state.hash_key == first.state.hash_key
+    assert state.went_back == 0
+
+
+def test_a_store_that_went_back_is_reported(store: Store) -> None:
+    state = open_new(store.mailbox())
+    again = store.mailbox().open(
+        identity=IDENTITY, gate_epoch=1, create=False, state_id=state.state_id, known_seq=state.seq + 7
+    )
+    assert again.went_back == 7
+
+
+def test_another_state_than_the_seen_one_is_lost_unless_it_may_be_created(store: Store) -> None:
+    open_new(store.mailbox())
+    before = store.snapshot()
+    with pytest.raises(GateClosed, match="not the one that was seen") as closed:
+        store.mailbox().open(identity=IDENTITY, gate_epoch=1, create=False, state_id="another", known_seq=0)
+    assert closed.value.gate == "StateLost"
+    assert store.snapshot() == before
+    store.mailbox().open(identity=IDENTITY, gate_epoch=2, create=True, state_id="another", known_seq=0)
+
+
+def test_another_cluster_is_refused(store: Store) -> None:
+    open_new(store.mailbox())
+    before = store.snapshot()
+    with pytest.raises(StoreError, match="another cluster") as failure:
+        open_new(store.mailbox(cluster="cluster-2"))
+    assert failure.value.reason == "InvalidConfiguration"
+    assert store.snapshot() == before
+
+
+def test_another_identity_needs_a_newer_epoch(store: Store) -> None:
+    open_new(store.mailbox())
+    before = store.snapshot()
+    with pytest.raises(GateClosed) as closed:
+        store.mailbox().open(identity="sha256:other", gate_epoch=1, create=True, state_id="", known_seq=0)
+    assert closed.value.gate == "IdentityChanged"
+    assert store.snapshot() == before
+
+
+def test_with_a_newer_epoch_everything_of_the_old_mailbox_is_put_aside(store: Store) -> None:
+    old = store.opened()
+    old.commit(batch(mail(1), mail(2)))
+    store.client.hset(KEYS.quarantine, "1700000000/3", "unreadable")
+    kept = {key: store.client.dump(key) for key in (KEYS.outbox, KEYS.quarantine)}
+    buckets = {key: store.client.dump(key) for key in store.client.scan_iter(KEYS.prefix + ":known:*")}
+    fields = store.state()
+    new = store.mailbox()
+    state = new.open(
+        identity="sha256:other", gate_epoch=2, create=False, state_id=old.state.state_id, known_seq=old.state.seq
+    )
+    assert (state.cursor, state.identity, state.gate_epoch, state.went_back) == ("", "sha256:other", 2, 0)
+    assert state.state_id != old.state.state_id
+    assert state.hash_key != old.state.hash_key
+    assert store.client.hgetall(KEYS.prev) == {k.encode(): v.encode() for k, v in fields.items()}
+    assert store.client.dump(KEYS.prev + ":outbox") == kept[KEYS.outbox]
+    assert store.client.dump(KEYS.prev + ":quarantine") == kept[KEYS.quarantine]
+    for key, content in buckets.items():
+        assert store.client.dump(key.decode().replace(":known:", ":prev:known:")) == content
+    assert not store.client.exists(KEYS.outbox, KEYS.quarantine)
+    assert store.known() == 0
+    assert not new.durable_actions(10)  # nothing of the old mailbox is ever done in the new one
+    new.commit(batch(mail(1)))  # and the same UID is a new mail
+    assert len(store.entries()) == 3
+    assert len({e["id"] for e in store.entries()}) == 3
+
+
+def test_putting_aside_twice_keeps_only_the_last_mailbox(store: Store) -> None:
+    first = store.opened()
+    first.commit(batch(*(mail(uid) for uid in range(1, 51))))
+    for epoch, identity in ((2, "sha256:second"), (3, "sha256:third")):
+        state = store.mailbox().open(identity=identity, gate_epoch=epoch, create=False, state_id="", known_seq=0)
+        assert state.identity == identity
+    assert store.client.hget(KEYS.prev, "identity") == b"sha256:second"
+    assert not list(store.client.scan_iter(KEYS.prev + ":*"))
+
+
+def test_what_a_lost_state_left_behind_is_put_aside_too(store: Store) -> None:
+    first = store.opened()
+    first.commit(batch(mail(1)))
+    store.client.delete(KEYS.state)
+    second = store.mailbox()
+    second.open(identity=IDENTITY, gate_epoch=2, create=True, state_id="", known_seq=0)
+    assert store.known() == 0
+    assert not store.outbox()
+    assert store.client.exists(KEYS.prev + ":outbox")
+
+
+def test_a_state_of_a_newer_version_is_not_touched(store: Store) -> None:
+    open_new(store.mailbox())
+    store.client.hset(KEYS.state, "format", "2")
+    before = store.snapshot()
+    with pytest.raises(StoreError, match="newer version"):
+        open_new(store.mailbox())
+    assert store.snapshot() == before
+
+
+def test_a_damaged_state_is_not_touched(store: Store) -> None:
+    open_new(store.mailbox())
+    store.client.hdel(KEYS.state, "hashKey")
+    before = store.snapshot()
+    with pytest.raises(StoreError, match="hashKey") as failure:
+        open_new(store.mailbox())
+    assert failure.value.reason == "StoreUnsafe"
+    assert store.snapshot() == before
+
+
+def test_a_connection_named_like_a_key_collides_with_nothing(store: Store) -> None:
+    for name in ("blob", "queue", "conn", "log"):
+        mailbox = store.opened(keys=STREAM.connection(name))
+        mailbox.commit(batch(mail(1)))
+    assert [e["connection"] for e in store.entries()] == ["blob", "queue", "conn", "log"]
+    assert len({e["id"] for e in store.entries()}) == 4
+
+
+def test_reading_takes_nothing_and_writes_nothing(store: Store) -> None:
+    target = parse_target(store.url, ca_file=None)
+    assert read_state(target, KEYS) is None
+    assert store.client.dbsize() == 0
+    mailbox = store.opened()
+    mailbox.commit(batch(mail(1)))
+    before = store.snapshot()
+    state = read_state(target, KEYS)
+    assert state == mailbox.state
+    assert store.snapshot() == before
+    mailbox.commit(batch(mail(2)))  # still the owner

@@ -1,0 +1,198 @@
+"""What leaves the queue, and what must not."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from mailfetch_fetcher.errors import Fenced, StoreError
+from mailfetch_fetcher.sources.base import Outcome
+from mailfetch_fetcher.store.mailbox import Mailbox
+from mailfetch_fetcher.store.model import LogLine, QueuePolicy
+from mailfetch_fetcher.store.outbox import parse_member
+from tests.integration.store.helpers import STREAM, Store, batch, mail
+
+AT_ONCE = QueuePolicy(consumer_groups=("tickets",), queue_seconds=0)
+"""Acknowledged entries go whatever their age."""
+
+
+def read(store: Store, count: int, *, group: str = "tickets", ack: bool = True) -> list[bytes]:
+    """A consumer takes that many entries."""
+    found = store.client.xreadgroup(group, "worker", {STREAM.queue: ">"}, count=count)
+    ids = [entry for entry, _ in found[0][1]]
+    if ack:
+        store.client.xack(STREAM.queue, group, *ids)
+    return ids
+
+
+def filled(store: Store, uids: Sequence[int], *, policy: QueuePolicy = AT_ONCE) -> Mailbox:
+    """A queue without pending actions, and its group."""
+    mailbox = store.opened(policy=policy)
+    mailbox.commit(batch(*(mail(uid, action=None) for uid in uids)))
+    for group in policy.consumer_groups:
+        store.client.xgroup_create(STREAM.queue, group, id="0")
+    return mailbox
+
+
+def uids(store: Store) -> list[int]:
+    return [int(e["uid"]) for e in store.entries()]
+
+
+def test_without_a_named_group_nothing_goes(store: Store) -> None:
+    mailbox = filled(store, range(1, 4), policy=QueuePolicy(queue_seconds=0))
+    store.client.xgroup_create(STREAM.queue, "somebody", id="$")
+    assert mailbox.trim() == 0
+    assert uids(store) == [1, 2, 3]
+
+
+def test_only_what_was_acknowledged_goes(store: Store) -> None:
+    mailbox = filled(store, range(1, 11))
+    read(store, 4)
+    assert mailbox.trim() == 4
+    assert uids(store) == [5, 6, 7, 8, 9, 10]
+    assert mailbox.trim() == 0
+
+
+def test_what_was_delivered_but_not_acknowledged_stays_with_all_behind_it(store: Store) -> None:
+    mailbox = filled(store, range(1, 11))
+    read(store, 2)
+    pending = read(store, 1, ack=False)
+    read(store, 4)
+    assert mailbox.trim() == 2
+    assert uids(store) == list(range(3, 11))
+    store.client.xack(STREAM.queue, "tickets", *pending)
+    assert mailbox.trim() == 5
+    assert uids(store) == [8, 9, 10]
+
+
+def test_the_slowest_group_decides(store: Store) -> None:
+    mailbox = filled(store, range(1, 6), policy=QueuePolicy(consumer_groups=("tickets", "archive"), queue_seconds=0))
+    read(store, 5)
+    assert mailbox.trim() == 0
+    read(store, 2, group="archive")
+    assert mailbox.trim() == 2
+
+
+def test_a_group_that_does_not_exist_yet_holds_everything(store: Store) -> None:
+    mailbox = filled(store, range(1, 4))
+    read(store, 3)
+    store.client.xgroup_destroy(STREAM.queue, "tickets")
+    assert mailbox.trim() == 0
+    assert uids(store) == [1, 2, 3]
+
+
+def test_young_entries_stay(store: Store) -> None:
+    mailbox = filled(store, range(1, 4), policy=QueuePolicy(consumer_groups=("tickets",), queue_seconds=3600))
+    read(store, 3)
+    assert mailbox.trim() == 0
+    assert len(store.entries()) == 3
+
+
+def test_groups_and_outboxes_of_other_connections_of_the_stream_count(store: Store) -> None:
+    mailbox = filled(store, range(1, 4))
+    policy = QueuePolicy(consumer_groups=("archive",), queue_seconds=0)
+    other = store.opened(keys=STREAM.connection("second"), policy=policy)
+    other.commit(batch(mail(4)))  # with a pending action
+    store.client.xgroup_create(STREAM.queue, "archive", id="0")
+    read(store, 4)
+    assert mailbox.trim() == 0  # archive has not read
+    read(store, 4, group="archive")
+    assert mailbox.trim() == 3  # the fourth waits for its action
+    assert uids(store) == [4]
+    member = store.client.zrange(STREAM.connection("second").outbox, 0, 0)[0].decode()
+    other.settle([Outcome(action=parse_member(member, same_session=True), result="done")])
+    assert mailbox.trim() == 1
+
+
+def test_a_marked_entry_stays_and_what_is_behind_it_goes(store: Store) -> None:
+    mailbox = filled(store, range(1, 6))
+    read(store, 5)
+    store.client.hset(STREAM.marks, store.ids()[1], "Failed")
+    assert mailbox.trim() == 4
+    assert uids(store) == [2]
+
+
+def test_hundreds_go_in_one_call(store: Store) -> None:
+    mailbox = filled(store, range(1, 502))
+    read(store, 500)
+    assert mailbox.trim() == 500
+    assert uids(store) == [501]
+
+
+def test_a_blob_goes_with_its_entry_and_only_then(store: Store) -> None:
+    mailbox = store.opened(policy=AT_ONCE)
+    blobs = []
+    for uid in (1, 2):
+        writer = mailbox.start_blob()
+        writer.append(b"x" * 70_000)
+        blobs.append(writer.finish())
+        mailbox.commit(batch(mail(uid, body=blobs[-1], action=None)))
+    store.client.xgroup_create(STREAM.queue, "tickets", id="0")
+    read(store, 1)
+    assert mailbox.trim() == 1
+    assert not store.client.exists(STREAM.blob(blobs[0].blob_id))
+    assert store.client.strlen(STREAM.blob(blobs[1].blob_id)) == 70_000
+    assert list(store.client.hgetall(STREAM.blobs)) == [blobs[1].blob_id.encode()]
+
+
+def test_at_max_length_acknowledged_entries_make_room(store: Store) -> None:
+    policy = QueuePolicy(consumer_groups=("tickets",), max_length=5)  # kept for days otherwise
+    mailbox = filled(store, range(1, 6), policy=policy)
+    read(store, 2)
+    mailbox.commit(batch(mail(6), mail(7)))
+    assert uids(store) == [3, 4, 5, 6, 7]
+    with pytest.raises(StoreError, match="wait for consumer group tickets") as failure:
+        mailbox.commit(batch(mail(8)))
+    assert failure.value.reason == "QueueFull"
+    assert uids(store) == [3, 4, 5, 6, 7]
+
+
+def test_at_max_length_a_missing_group_is_named(store: Store) -> None:
+    mailbox = filled(store, range(1, 4), policy=QueuePolicy(consumer_groups=("tickets",), max_length=3))
+    store.client.xgroup_destroy(STREAM.queue, "tickets")
+    with pytest.raises(StoreError, match="consumer group tickets does not exist"):
+        mailbox.commit(batch(mail(4)))
+
+
+def test_at_max_length_pending_actions_are_named(store: Store) -> None:
+    mailbox = store.opened(policy=QueuePolicy(consumer_groups=("tickets",), max_length=2))
+    mailbox.commit(batch(mail(1), mail(2)))
+    store.client.xgroup_create(STREAM.queue, "tickets", id="0")
+    read(store, 2)
+    with pytest.raises(StoreError, match="after-download actions of connection inbox"):
+        mailbox.commit(batch(mail(3)))
+    assert uids(store) == [1, 2]
+
+
+def test_full_memory_trims_what_was_acknowledged(store: Store) -> None:
+    mailbox = store.opened(policy=QueuePolicy(consumer_groups=("tickets",)))
+    mailbox.commit(batch(*(mail(uid, body=b"x" * 60_000, action=None) for uid in range(1, 21))))
+    store.client.xgroup_create(STREAM.queue, "tickets", id="0")
+    store.client.xreadgroup("tickets", "worker", {STREAM.queue: ">"}, count=15, noack=True)
+    store.client.config_set("maxmemory", store.client.info("memory")["used_memory"] - 1000)
+    mailbox.commit(batch(mail(21, action=None)))
+    assert uids(store) == [16, 17, 18, 19, 20, 21]
+
+
+def test_old_log_lines_go_even_without_a_group(store: Store) -> None:
+    mailbox = store.opened(policy=QueuePolicy(log_seconds=3600))
+    store.client.config_set("stream-node-max-entries", 1)
+    store.client.xadd(STREAM.log, {"step": "old"}, id="1000-1")
+    store.client.xadd(STREAM.log, {"step": "older than the new one"}, id="1001-1")
+    mailbox.commit(batch(cursor="c", log=(LogLine(step="new"),)))
+    mailbox.trim()
+    assert [line["step"] for line in store.log()] == ["new"]
+
+
+def test_another_owner_may_not_trim(store: Store) -> None:
+    mailbox = filled(store, range(1, 4))
+    read(store, 3)
+    store.opened(policy=AT_ONCE)
+    with pytest.raises(Fenced):
+        mailbox.trim()
+    assert len(store.entries()) == 3
+
+
+def test_an_empty_queue_is_fine(store: Store) -> None:
+    assert store.opened(policy=AT_ONCE).trim() == 0
+    assert not store.client.exists(STREAM.queue)
+    assert store.client.hgetall(STREAM.connections) == {b"inbox": b'["tickets"]'}
