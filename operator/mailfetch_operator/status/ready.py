@@ -168,6 +168,9 @@ def check_current(facts: Facts) -> Verdict | None:
     """The fetcher runs what is declared now."""
     if facts.report is not None:
         return None
+    view = facts.world.fetcher
+    if facts.world.report.report is None and view and not view.ready and (kept := _as_before(facts)):
+        return kept  # a new pod answers before it has read what it is to do
     return _pending("The fetcher is taking over the present settings.")
 
 

@@ -190,12 +190,23 @@ def test_a_restarting_pod_is_no_news() -> None:
     sim = opened(5)
     writes = sim.writes
     sim.fetcher = FetcherView(key=KEY, exists=True, pods=(PodView(name="p", uid="u"),))
-    sim.report = replace(sim.report, age=20.0)
+    kept = sim.report
+    sim.report = replace(kept, age=20.0)
     sim.settle()
+    sim.report = ReportView(age=0.1, pod="pod-2")
+    sim.settle()
+    sim.report, sim.fetcher = kept, READY
     sim.say(phase="Starting", connected=True)
     sim.settle()
     assert sim.writes == writes
     assert sim.state() == ("True", "Idle")
+
+
+def test_a_fetcher_that_does_not_know_the_connection_is_news() -> None:
+    sim = opened(5)
+    sim.report = ReportView(age=0.1, pod="pod-2")
+    sim.settle()
+    assert sim.state() == ("Unknown", "Pending")
 
 
 def test_a_restarted_operator_is_no_news() -> None:
