@@ -4,7 +4,7 @@ Filled by a list at start, kept current by watch events and by the answers to ou
 object that is older than what is known is ignored. Only what reconciling needs is kept.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,30 +18,30 @@ REMEMBERED = 10_000
 
 @dataclass(kw_only=True)
 class Cache:
-    """Objects by kind, namespace and name.
+    """Objects by kind, namespace and name, and by whatever `index` says.
 
-    `changed` is called with an object as it was and as it is now; either may be None.
+    Attributes:
+        changed: Called with an object as it was and as it is now; either may be None.
+        index: Keys under which an object is to be found besides its name.
     """
 
     changed: Callable[[Object | None, Object | None], None]
-    _objects: dict[tuple[str, str], dict[str, Object]] = field(default_factory=dict)
+    index: Callable[[Object], Iterable[Hashable]] = lambda _: ()
+    _objects: dict[tuple[str, str, str], Object] = field(default_factory=dict)
+    _indexed: dict[Hashable, dict[str, Object]] = field(default_factory=dict)
     _gone: dict[str, int] = field(default_factory=dict)
 
     def get(self, kind: str, namespace: str, name: str) -> Object | None:
         """The object, or None."""
-        return self._objects.get((kind, namespace), {}).get(name)
-
-    def within(self, kind: str, namespace: str) -> list[Object]:
-        """All objects of a kind in a namespace, by name."""
-        return [o for _, o in sorted(self._objects.get((kind, namespace), {}).items())]
+        return self._objects.get((kind, namespace, name))
 
     def all(self, kind: str) -> list[Object]:
         """All objects of a kind."""
-        return [o for (found, _), objects in self._objects.items() if found == kind for o in objects.values()]
+        return [o for (found, _, _), o in self._objects.items() if found == kind]
 
-    def labelled(self, kind: str, namespace: str, label: str, value: str) -> list[Object]:
-        """All objects of a kind in a namespace that carry a label, by name."""
-        return [o for o in self.within(kind, namespace) if (o["metadata"].get("labels") or {}).get(label) == value]
+    def find(self, key: Hashable) -> list[Object]:
+        """All objects that `index` gave this key, by name."""
+        return sorted(self._indexed.get(key, {}).values(), key=lambda o: str(o["metadata"]["name"]))
 
     def put(self, kind: str, raw: Mapping[str, Any], *, silent: bool = False) -> bool:
         """Takes an object from a list, a watch, or the answer to a write. False if it is nothing new.
@@ -52,7 +52,12 @@ class Cache:
         known = self.get(kind, meta["namespace"], meta["name"])
         if (known and _version(raw) <= _version(known)) or _version(raw) <= self._gone.get(meta["uid"], 0):
             return False
-        self._objects.setdefault((kind, meta["namespace"]), {})[meta["name"]] = pruned = prune(kind, raw)
+        pruned = prune(kind, raw)
+        if known:
+            self._unindex(known)
+        self._objects[kind, meta["namespace"], meta["name"]] = pruned
+        for key in self.index(pruned):
+            self._indexed.setdefault(key, {})[meta["uid"]] = pruned
         if not silent:
             self.changed(known, pruned)
         return True
@@ -65,7 +70,8 @@ class Cache:
             del self._gone[next(iter(self._gone))]
         known = self.get(kind, meta["namespace"], meta["name"])
         if known and known["metadata"]["uid"] == meta["uid"]:
-            del self._objects[kind, meta["namespace"]][meta["name"]]
+            self._unindex(known)
+            del self._objects[kind, meta["namespace"], meta["name"]]
             self.changed(known, None)
 
     def retain(self, kind: str, namespace: str | None, *, uids: set[str], version: str) -> int:
@@ -83,6 +89,13 @@ class Cache:
         for o in gone:
             self.remove(kind, {"metadata": {**o["metadata"], "resourceVersion": version}})
         return len(gone)
+
+    def _unindex(self, obj: Object) -> None:
+        for key in self.index(obj):
+            found = self._indexed[key]
+            del found[obj["metadata"]["uid"]]
+            if not found:
+                del self._indexed[key]
 
 
 def prune(kind: str, raw: Mapping[str, Any]) -> Object:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from mailfetch_fetcher.contract import assignment as contract
 from mailfetch_fetcher.contract.assignment import Assignment
-from mailfetch_operator import names, plan
+from mailfetch_operator import index, names, plan
 from mailfetch_operator.api.children import Children
 from mailfetch_operator.api.client import Api, NotFoundError
 from mailfetch_operator.api.kinds import CONFIG_MAP, CONNECTION, DEPLOYMENT, JOB, POD
@@ -93,10 +93,6 @@ class Reconciler:
             return None
         return await self._connection(key, obj)
 
-    def connections_of(self, fetcher: FetcherKey) -> list[Key]:
-        """The connections that the fetcher is meant to serve."""
-        return [key for key, planned in self._planned.items() if planned.fetcher == fetcher]
-
     def refused(self, namespace: str) -> list[Key]:
         """The connections of a namespace that no fetcher has room for."""
         return [key for key, planned in self._planned.items() if key.namespace == namespace and not planned.fetcher]
@@ -111,9 +107,13 @@ class Reconciler:
         self._parsed[uid] = (version, parsed)
         return parsed
 
-    def siblings(self, namespace: str) -> list[Connection]:
-        """All connections of a namespace."""
-        return [self.connection(o) for o in self.cache.within(CONNECTION.kind, namespace)]
+    def same_pool(self, namespace: str, fetcher: str) -> list[Connection]:
+        """All connections that want to be served by a fetcher."""
+        return [self.connection(o) for o in self.cache.find(index.by_fetcher(namespace, fetcher))]
+
+    def same_mailbox(self, namespace: str, identity: str) -> list[Connection]:
+        """All connections that mean a mailbox."""
+        return [self.connection(o) for o in self.cache.find(index.by_mailbox(namespace, identity))]
 
     async def _connection(self, key: Key, obj: Object) -> float:
         connection = self.connection(obj)
@@ -137,8 +137,7 @@ class Reconciler:
         return min(due, SETTLE) if written else due
 
     def _gather(self, key: Key, connection: Connection) -> World:
-        siblings = self.siblings(key.namespace)
-        placement = plan.placement(connection, siblings)
+        placement = self._place(connection)
         if isinstance(placement, Refusal):
             fetcher, report = None, ReportView()
         else:
@@ -151,19 +150,22 @@ class Reconciler:
             fetcher=fetcher,
             report=report,
             probes=self._observe_probes(connection),
-            same_mailbox=plan.same_mailbox(connection, siblings),
+            same_mailbox=plan.same_mailbox(connection, self.same_mailbox(key.namespace, connection.identity)),
             last_written=self._written.get(key),
             uptime=self.reports.uptime,
         )
 
+    def _place(self, connection: Connection) -> FetcherKey | Refusal:
+        return plan.placement(connection, self.same_pool(connection.namespace, index.wanted_fetcher(connection)))
+
     def _observe_fetcher(self, fetcher: FetcherKey) -> FetcherView | None:
         deployment = self.cache.get(DEPLOYMENT.kind, fetcher.namespace, fetcher.name)
-        pods = self.cache.labelled(POD.kind, fetcher.namespace, names.FETCHER_LABEL, fetcher.name)
+        pods = self.cache.find(index.by_label(POD.kind, fetcher.namespace, names.FETCHER_LABEL, fetcher.name))
         return observe_fetcher(fetcher, deployment, pods) if deployment else None
 
     def _observe_probes(self, connection: Connection) -> tuple[ProbeView, ...]:
         where = (connection.namespace, names.CONNECTION_LABEL, connection.name)
-        jobs, pods = self.cache.labelled(JOB.kind, *where), self.cache.labelled(POD.kind, *where)
+        jobs, pods = (self.cache.find(index.by_label(kind.kind, *where)) for kind in (JOB, POD))
         return tuple(observe_probe(job, _of_job(job, pods)) for job in jobs if _owned(job, connection.uid))
 
     async def _write_status(self, key: Key, obj: Object, status: Object) -> bool:
@@ -231,12 +233,11 @@ class Reconciler:
         """
         owners, assignments, undecided = [], [], False
         live = self._live_assignments(fetcher)
-        siblings = self.siblings(fetcher.namespace)
-        for connection in siblings:
+        for connection in self.same_pool(fetcher.namespace, fetcher.name):
             planned = self._planned.get(Key("connection", connection.namespace, connection.name))
             if planned and planned.uid == connection.uid:
                 found = planned.assignment if planned.fetcher == fetcher else None
-            elif plan.placement(connection, siblings) == fetcher:
+            elif self._place(connection) == fetcher:
                 undecided = True
                 found = live.get(connection.uid)
             else:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
 
-from mailfetch_operator import names
+from mailfetch_operator import index, names
 from mailfetch_operator.api.children import Children
 from mailfetch_operator.api.client import Api, ApiError, NotFoundError
 from mailfetch_operator.api.kinds import CONFIG_MAP, CONNECTION, DEPLOYMENT, POD, WATCHED, Kind
@@ -45,7 +45,7 @@ class Operator:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._queue: WorkQueue[Key] = WorkQueue(self._work)
-        self._cache = Cache(changed=self._changed)
+        self._cache = Cache(changed=self._changed, index=index.keys)
         self._kinds = {kind.path(namespace=ns): (kind, ns) for kind in WATCHED for ns in settings.watched}
         self._reports = Reports(news=self._news, port=settings.report_port, clock=time.monotonic)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -188,21 +188,19 @@ class Operator:
         if before and after and asked(before) == asked(after):
             return
         # Others may depend on it: they mean the same mailbox, or wait for room in a pool.
-        identities = {self._reconciler.connection(one).identity for one in (before, after) if one}
         namespace = obj["metadata"]["namespace"]
-        for other in self._reconciler.siblings(namespace):
-            if other.identity in identities:
-                self._queue.add(Key("connection", namespace, other.name))
+        for identity in {self._reconciler.connection(one).identity for one in (before, after) if one}:
+            for other in self._cache.find(index.by_mailbox(namespace, identity)):
+                self._queue.add(_key(other))
         for key in self._reconciler.refused(namespace):
             self._queue.add(key)
 
     def _news(self, fetcher: FetcherKey, connections: set[str] | None) -> None:
         if connections is None:
-            keys = self._reconciler.connections_of(fetcher)
-        else:
-            keys = [Key("connection", fetcher.namespace, name) for name in connections]
-        for key in keys:
-            self._queue.add(key)
+            everybody = self._cache.find(index.by_fetcher(fetcher.namespace, fetcher.name))
+            connections = {obj["metadata"]["name"] for obj in everybody}
+        for name in connections:
+            self._queue.add(Key("connection", fetcher.namespace, name))
 
     def _connections(self) -> list[Object]:
         return self._cache.all(CONNECTION.kind)

@@ -14,6 +14,7 @@ from mailfetch_operator import names
 from mailfetch_operator.api.client import Api, ConflictError, NotFoundError
 from mailfetch_operator.api.kinds import CONFIG_MAP, DEPLOYMENT, JOB, POD, Kind, kind_of
 from mailfetch_operator.cache import Cache, prune
+from mailfetch_operator.index import by_label
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +88,7 @@ class Children:
         Raises:
             ApiError: refused.
         """
-        for pod in self._cache.labelled(POD.kind, namespace, names.FETCHER_LABEL, fetcher):
+        for pod in self._cache.find(by_label(POD.kind, namespace, names.FETCHER_LABEL, fetcher)):
             meta = pod["metadata"]
             ended = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
             if ended or meta.get("deletionTimestamp") or meta["annotations"].get(ASSIGNMENTS_HASH) == digest:

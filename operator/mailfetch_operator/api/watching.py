@@ -11,8 +11,8 @@ from typing import Any
 import aiohttp
 import kopf
 
+from mailfetch_operator import liveness
 from mailfetch_operator.api.kinds import WATCHED
-from mailfetch_operator.liveness import WATCH_SECONDS
 
 PREFIX = "kopf.mailfetch.dev"
 
@@ -31,9 +31,9 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.scanning.disabled = True  # a fixed set of kinds and namespaces; no right to list CRDs or namespaces
     settings.peering.standalone = True
     settings.watching.chunk_size = 500
-    settings.watching.server_timeout = WATCH_SECONDS
+    settings.watching.server_timeout = liveness.WATCH_SECONDS
     settings.watching.connect_timeout = 20
-    settings.watching.client_timeout = WATCH_SECONDS + 60  # should the server not end the stream
+    settings.watching.client_timeout = liveness.WATCH_SECONDS + 60  # should the server not end the stream
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 20
     settings.queueing.idle_timeout = 0.5

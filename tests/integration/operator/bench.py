@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import parse_qs, urlsplit
 from urllib.request import urlopen
 
@@ -24,8 +25,8 @@ from mailfetch_fetcher.contract import assignment, probe, report
 from mailfetch_fetcher.contract.assignment import Assignment
 from mailfetch_fetcher.contract.probe import Estimate, ProbeResult, Step, StoreState
 from mailfetch_fetcher.contract.report import ConnectionReport, Report
-from tests.cluster.tools import KubernetesTools
 from tests.cluster.processes import REPOSITORY, free_ports
+from tests.cluster.tools import KubernetesTools
 
 CRD = REPOSITORY / "crds/mailconnections.mailfetch.dev.yaml"
 DEADLINE = 120.0
@@ -101,12 +102,18 @@ class Operator:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=DEADLINE)
 
-    def healthy(self) -> bool:
+    def health(self) -> tuple[int, str]:
+        """Status and text of /healthz; 0 if there is no answer."""
         try:
             with urlopen(f"http://127.0.0.1:{self.liveness}/healthz", timeout=10) as answer:
-                return bool(answer.status == 200)
+                return answer.status, answer.read().decode()
+        except HTTPError as e:
+            return e.code, e.read().decode()
         except OSError:
-            return False
+            return 0, ""
+
+    def healthy(self) -> bool:
+        return self.health()[0] == 200
 
     def metrics(self) -> dict[str, float]:
         with urlopen(f"http://127.0.0.1:{self.http}/metrics", timeout=10) as answer:

@@ -92,17 +92,31 @@ def test_a_list_of_everything_covers_all_namespaces() -> None:
 def test_kinds_and_namespaces_are_kept_apart() -> None:
     c, _ = cache()
     c.put("K", made(1, uid="a"))
-    c.put("L", made(1, uid="b"))
-    c.put("K", made(1, uid="c", namespace="other"))
-    assert [o["metadata"]["uid"] for o in c.within("K", "ns")] == ["a"]
+    c.put("L", made(2, uid="b"))
+    c.put("K", made(3, uid="c", namespace="other"))
+    assert [version(c.get(*where)) for where in (("K", "ns", "a"), ("L", "ns", "a"), ("K", "other", "a"))] == [
+        "1",
+        "2",
+        "3",
+    ]
+    assert c.get("L", "other", "a") is None
 
 
-def test_objects_are_found_by_label() -> None:
-    c, _ = cache()
+def test_an_index_follows_its_objects() -> None:
+    c = Cache(changed=lambda *_: None, index=lambda o: [o["metadata"].get("labels", {}).get("x")])
+
+    def found(key: str | None) -> list[str]:
+        return [o["metadata"]["name"] for o in c.find(key)]
+
     c.put("K", made(1, name="b", uid="b", labels={"x": "1"}))
     c.put("K", made(1, name="a", uid="a", labels={"x": "1"}))
     c.put("K", made(1, name="c", uid="c"))
-    assert [o["metadata"]["name"] for o in c.labelled("K", "ns", "x", "1")] == ["a", "b"]
+    assert (found("1"), found("2"), found(None)) == (["a", "b"], [], ["c"])
+    c.put("K", made(2, name="b", uid="b", labels={"x": "2"}))
+    assert (found("1"), found("2")) == (["a"], ["b"])
+    c.remove("K", made(3, name="a", uid="a"))
+    c.put("K", made(4, name="b", uid="new", labels={"x": "3"}))
+    assert (found("1"), found("2"), found("3")) == ([], [], ["b"])
 
 
 def test_only_what_reconciling_needs_is_kept() -> None:

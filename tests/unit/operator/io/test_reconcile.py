@@ -1,0 +1,305 @@
+"""The order of what a reconcile writes, with plans that the test dictates and an API that refuses when told to."""
+
+import asyncio
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import pytest
+
+from mailfetch_fetcher.contract import assignment as contract
+from mailfetch_fetcher.contract.assignment import Assignment, Assignments
+from mailfetch_operator import index, plan
+from mailfetch_operator.api.children import Children
+from mailfetch_operator.api.client import Api, ApiError, NotFoundError
+from mailfetch_operator.api.kinds import Kind
+from mailfetch_operator.cache import Cache, Object
+from mailfetch_operator.events import Events
+from mailfetch_operator.model import Config, Connection, EventPlan, FetcherKey, ReportView, World
+from mailfetch_operator.plan import ConnectionPlan
+from mailfetch_operator.reconcile import RESYNC, SETTLE, Key, Reconciler
+from mailfetch_operator.reports import Reports
+
+FETCHER = FetcherKey(namespace="ns", name="mailfetch-pool-default")
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class FakeApi:
+    """Accepts everything but what is refused, and notes it."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+        self.refuse: dict[str, ApiError] = {}
+        self.meanwhile: Callable[[Object], None] = lambda _: None
+        self.objects: dict[str, Object] = {}
+        self._version = 1000
+
+    async def apply_status(self, _kind: Kind, manifest: Object) -> Object:
+        self._note("status")
+        answer = json.loads(json.dumps(self.objects[manifest["metadata"]["name"]]))
+        answer["status"] = manifest["status"]
+        self.meanwhile(answer)
+        return self._versioned(answer)
+
+    async def apply(self, kind: Kind, manifest: Object) -> Object:
+        self._note(f"apply {kind.kind}")
+        answer = json.loads(json.dumps(manifest))
+        answer["metadata"]["uid"] = f"uid-{kind.kind}"
+        return self._versioned(answer)
+
+    async def create(self, kind: Kind, manifest: Object) -> Object:
+        self._note(f"create {kind.kind} {manifest.get('reason', '')}".strip())
+        answer = json.loads(json.dumps(manifest))
+        answer["metadata"]["uid"] = f"uid-{kind.kind}"
+        return self._versioned(answer)
+
+    async def delete(self, kind: Kind, *, namespace: str, name: str, uid: str) -> None:
+        self._note(f"delete {kind.kind} {namespace}/{name} {uid}")
+
+    def _note(self, what: str) -> None:
+        if error := self.refuse.get(what):
+            raise error
+        self.log.append(what)
+
+    def _versioned(self, answer: Object) -> Object:
+        self._version += 1
+        answer["metadata"]["resourceVersion"] = str(self._version)
+        return answer
+
+
+class FakeReports:
+    uptime = math.inf
+
+    def view(self, _fetcher: FetcherKey, _connection: str) -> ReportView:
+        return ReportView()
+
+    def fetcher_gone(self, _fetcher: FetcherKey) -> None:
+        pass
+
+
+@dataclass(kw_only=True)
+class Desk:
+    """A reconciler and all that it touches. `plans` says what is decided about each connection."""
+
+    api: FakeApi = field(default_factory=FakeApi)
+    plans: dict[str, ConnectionPlan] = field(default_factory=dict)
+    seen: list[tuple[Connection, World]] = field(default_factory=list)
+    added: list[Key] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        api = cast(Api, self.api)
+        self.cache = Cache(changed=lambda *_: None, index=index.keys)
+        self.reconciler = Reconciler(
+            api=api,
+            cache=self.cache,
+            children=Children(api=api, cache=self.cache),
+            events=Events(api=api, now=lambda: NOW),
+            reports=cast(Reports, FakeReports()),
+            config=Config(image="image", cluster_id="cluster"),
+            add=self.added.append,
+            now=lambda: NOW,
+            rand=lambda: 1.0,
+        )
+
+    def plan(self, connection: Connection, world: World) -> ConnectionPlan:
+        self.seen.append((connection, world))
+        return self.plans[connection.name]
+
+    def make(self, name: str = "one", version: int = 1, **meta: Any) -> Object:
+        obj: Object = {
+            "metadata": {
+                "name": name, "namespace": "ns", "uid": f"uid-{name}", "resourceVersion": str(version), "generation": 1,
+                **meta,
+            },
+            "spec": {
+                "protocol": "IMAP",
+                "server": {"host": "imap.example.com"},
+                "auth": {"type": "Password", "username": "u", "passwordSecretRef": {"name": "s"}},
+            },
+        }  # fmt: skip
+        self.api.objects[name] = obj
+        self.cache.put("MailConnection", obj)
+        return obj
+
+    def work(self, name: str = "one") -> float | None:
+        return asyncio.run(self.reconciler.work(Key("connection", "ns", name)))
+
+    def work_fetcher(self) -> list[str]:
+        """Reconciles the fetcher; says which connections its ConfigMap holds afterwards."""
+        asyncio.run(self.reconciler.work(Key("fetcher", "ns", FETCHER.name)))
+        return self.assigned()
+
+    def assigned(self) -> list[str]:
+        config_map = self.cache.get("ConfigMap", "ns", FETCHER.name)
+        if config_map is None:
+            return []
+        return [a.name for a in contract.decode(config_map["data"][contract.FILE_NAME]).connections]
+
+    def has_config_map(self, text: str) -> None:
+        labels = {"mailfetch.dev/fetcher": FETCHER.name}
+        meta = {"name": FETCHER.name, "namespace": "ns", "uid": "cm", "resourceVersion": "5", "labels": labels}
+        self.cache.put("ConfigMap", {"metadata": meta, "data": {contract.FILE_NAME: text}})
+
+
+@pytest.fixture
+def desk(monkeypatch: pytest.MonkeyPatch) -> Desk:
+    found = Desk()
+    monkeypatch.setattr(plan, "plan_connection", found.plan)
+    return found
+
+
+def given(desk: Desk, name: str = "one", **fields: Any) -> Assignment:
+    obj = desk.cache.get("MailConnection", "ns", name)
+    assert obj is not None
+    connection = Connection.from_object(obj)
+    assert connection.spec is not None
+    return Assignment(
+        namespace="ns", name=name, uid=connection.uid, spec=connection.spec, identity=connection.identity, **fields
+    )
+
+
+def test_an_assignment_is_given_only_after_its_status_was_written(desk: Desk) -> None:
+    desk.make()
+    desk.plans["one"] = ConnectionPlan(status={"approval": {"epoch": 1}}, assignment=given(desk))
+    desk.api.refuse["status"] = ApiError(500, "no")
+    with pytest.raises(ApiError):
+        desk.work()
+    assert desk.work_fetcher() == []
+    assert desk.added == []
+
+    desk.api.refuse.clear()
+    desk.work()
+    assert desk.added == [Key("fetcher", "ns", FETCHER.name)]
+    assert desk.work_fetcher() == ["one"]
+    assert desk.api.log == ["status", "apply ConfigMap", "apply Deployment"]
+
+
+def test_an_assignment_is_taken_away_even_if_the_status_cannot_be_written(desk: Desk) -> None:
+    desk.make()
+    desk.plans["one"] = ConnectionPlan(status={"approval": {"epoch": 1}}, assignment=given(desk))
+    desk.work()
+    desk.work_fetcher()
+    desk.plans["one"] = ConnectionPlan(status={"approval": {"epoch": 2}})
+    desk.api.refuse["status"] = ApiError(500, "no")
+    with pytest.raises(ApiError):
+        desk.work()
+    desk.work_fetcher()
+    assert desk.api.log[-2:] == [
+        f"delete Deployment ns/{FETCHER.name} uid-Deployment",
+        f"delete ConfigMap ns/{FETCHER.name} uid-ConfigMap",
+    ]
+
+
+def test_the_next_plan_starts_from_the_status_that_was_written(desk: Desk) -> None:
+    desk.make()
+    desk.plans["one"] = ConnectionPlan(status={"approval": {"epoch": 7}})
+    assert desk.work() == SETTLE
+    desk.work()
+    (first, early), (second, late) = desk.seen
+    assert (first.status, early.last_written) == ({}, None)
+    assert (second.status, late.last_written) == ({"approval": {"epoch": 7}}, NOW)
+    assert desk.api.log == ["status"], "an equal status is not written again"
+
+
+def test_an_older_event_does_not_bring_the_former_status_back(desk: Desk) -> None:
+    desk.make(version=1)
+    desk.plans["one"] = ConnectionPlan(status={"approval": {"epoch": 7}})
+    desk.work()
+    desk.make(version=2)
+    desk.work()
+    assert desk.seen[-1][0].status == {"approval": {"epoch": 7}}
+
+
+def test_events_are_sent_after_the_status_and_not_without_it(desk: Desk) -> None:
+    desk.make()
+    event = EventPlan(type="Normal", reason="Approved", action="Approve", note="n")
+    desk.plans["one"] = ConnectionPlan(status={"approval": {"epoch": 1}}, events=(event,))
+    desk.api.refuse["status"] = ApiError(500, "no")
+    with pytest.raises(ApiError):
+        desk.work()
+    assert desk.api.log == []
+    desk.api.refuse.clear()
+    desk.work()
+    assert desk.api.log == ["status", "create Event Approved"]
+
+
+def test_an_event_that_is_refused_fails_nothing(desk: Desk) -> None:
+    desk.make()
+    event = EventPlan(type="Normal", reason="Approved", action="Approve", note="n")
+    desk.plans["one"] = ConnectionPlan(status={"approval": {"epoch": 1}}, events=(event,), assignment=given(desk))
+    desk.api.refuse["create Event Approved"] = ApiError(403, "no")
+    assert desk.work() == SETTLE
+    assert desk.work_fetcher() == ["one"]
+
+
+def test_an_object_that_is_gone_is_forgotten(desk: Desk) -> None:
+    desk.make()
+    desk.plans["one"] = ConnectionPlan(status={"approval": {"epoch": 1}})
+    desk.api.refuse["status"] = NotFoundError(404, "gone")
+    desk.work()
+    assert desk.cache.get("MailConnection", "ns", "one") is None
+    assert desk.work() is None
+
+
+def test_what_people_changed_while_the_status_was_written_is_not_missed(desk: Desk) -> None:
+    desk.make()
+    desk.plans["one"] = ConnectionPlan(status={"approval": {"epoch": 1}})
+    desk.api.meanwhile = lambda answer: answer["metadata"].update(annotations={"mailfetch.dev/enable": "true"})
+    desk.work()
+    assert desk.added[-1] == Key("connection", "ns", "one")
+
+
+def test_a_deleted_connection_leaves_its_fetcher(desk: Desk) -> None:
+    for name in ("one", "two"):
+        obj = desk.make(name)
+        desk.plans[name] = ConnectionPlan(status={"x": 1}, assignment=given(desk, name))
+        desk.work(name)
+    assert desk.work_fetcher() == ["one", "two"]
+    desk.cache.remove("MailConnection", obj)
+    desk.added.clear()
+    desk.work("two")
+    assert desk.added == [Key("fetcher", "ns", FETCHER.name)]
+    assert desk.work_fetcher() == ["one"]
+
+
+def test_after_a_restart_connections_keep_what_they_had_until_they_are_decided(desk: Desk) -> None:
+    for name in ("one", "two", "never-had-any"):
+        desk.make(name)
+    live = tuple(given(desk, name, seq=3) for name in ("one", "two"))
+    desk.has_config_map(contract.encode(Assignments(cluster_id="cluster", connections=live)))
+    desk.plans["one"] = ConnectionPlan(status={})  # disabled meanwhile
+    desk.work("one")
+    assert desk.work_fetcher() == ["two"]
+
+
+def test_a_namesake_does_not_inherit_an_assignment(desk: Desk) -> None:
+    desk.make()
+    live = given(desk)
+    desk.make(uid="another", version=9)
+    desk.has_config_map(contract.encode(Assignments(cluster_id="cluster", connections=(live,))))
+    asyncio.run(desk.reconciler.work(Key("fetcher", "ns", FETCHER.name)))
+    assert desk.api.log == [], "nothing is decided about it yet, so nothing is torn down either"
+    desk.plans["one"] = ConnectionPlan(status={})
+    desk.work()
+    desk.work_fetcher()
+    assert desk.api.log == [f"delete ConfigMap ns/{FETCHER.name} cm"]
+
+
+def test_an_unreadable_config_map_is_not_torn_down_before_anything_is_decided(desk: Desk) -> None:
+    desk.make()
+    desk.has_config_map("{")
+    asyncio.run(desk.reconciler.work(Key("fetcher", "ns", FETCHER.name)))
+    assert desk.api.log == []
+    desk.plans["one"] = ConnectionPlan(status={}, assignment=given(desk))
+    desk.work()
+    assert desk.work_fetcher() == ["one"]
+
+
+@pytest.mark.parametrize(("asked", "due"), [(None, RESYNC), (7.0, 7.0), (99_999.0, RESYNC)])
+def test_every_connection_is_looked_at_again(desk: Desk, asked: float | None, due: float) -> None:
+    desk.make()
+    desk.plans["one"] = ConnectionPlan(status={}, requeue_after=asked)
+    assert desk.work() == due
