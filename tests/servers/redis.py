@@ -46,10 +46,12 @@ class RedisServer:
             maxmemory: Bytes, 0 for no bound.
             password: Of the default user.
             config: More settings.
-            tls: Certificate and key; then only TLS is spoken.
+            tls: Certificate and key; then only TLS is spoken (redis only).
             data: Where its data stands; else a new directory that goes with it.
             listen: Addresses separated by blanks; `0.0.0.0` to be reached from pods.
         """
+        if tls and kind == "valkey":
+            raise ValueError("the valkey-server of the wheel was built without TLS")
         self.kind = kind
         self.port = 0
         self._password = password
