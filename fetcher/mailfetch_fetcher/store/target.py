@@ -39,18 +39,7 @@ def parse_target(url: str, *, ca_file: Path | None) -> Target:
     Raises:
         StoreError: it cannot be used (InvalidConfiguration).
     """
-    try:
-        parts = urlsplit(url.strip())
-        port = parts.port or 6379
-    except ValueError:
-        # The text of the cause may hold a piece of the password.
-        raise _invalid(f"the Redis URL cannot be read; {_FORM} (percent-encode special characters)") from None
-    if parts.scheme.startswith(("redis+sentinel", "redis+cluster", "rediss+", "redis-sentinel", "sentinel")):
-        raise _invalid(f"Redis URLs with {parts.scheme}:// are not in this version; {_FORM}")
-    if parts.scheme not in ("redis", "rediss"):
-        raise _invalid(f"the Redis URL must begin with redis:// or rediss://; {_FORM}")
-    if "," in parts.netloc.rpartition("@")[2]:
-        raise _invalid(f"several Redis hosts (Sentinel, Cluster) are not in this version; {_FORM}")
+    parts, port = _parts(url.strip())
     if not parts.hostname:
         raise _invalid(f"the Redis URL names no host; {_FORM}")
     if parts.query or parts.fragment:
@@ -86,6 +75,22 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
 def _tls_context(ca_file: Path | None, stamp: int) -> ssl.SSLContext:
     del stamp  # only tells a replaced file from the one that was read before
     return ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
+
+
+def _parts(url: str) -> tuple[SplitResult, int]:
+    try:
+        parts = urlsplit(url)
+        if (
+            parts.scheme.startswith(("redis+", "rediss+", "redis-", "sentinel"))
+            or "," in parts.netloc.rpartition("@")[2]
+        ):
+            raise _invalid(f"Redis Sentinel and Cluster are not in this version: name one server; {_FORM}")
+        if parts.scheme not in ("redis", "rediss"):
+            raise _invalid(f"the Redis URL must begin with redis:// or rediss://; {_FORM}")
+        return parts, parts.port or 6379
+    except ValueError:
+        # The text of the cause may hold a piece of the password.
+        raise _invalid(f"the Redis URL cannot be read; {_FORM} (percent-encode special characters)") from None
 
 
 def _database(parts: SplitResult) -> int:
