@@ -1,18 +1,19 @@
 """Events on MailConnections (events.k8s.io), for `kubectl describe`. They tell the story; the status is the truth.
 
-The name of an event is made of what it says and the hour, so the same event again within the hour only counts up,
-also after a restart. An event that cannot be sent is dropped.
+The same event again within an hour only counts up. An event that cannot be sent is dropped. Names begin with the time:
+`kubectl describe` sorts by a field that events.k8s.io events must not set, and so shows them in the order of names.
 """
 
 import hashlib
 import logging
 import socket
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from mailfetch_operator import names
-from mailfetch_operator.api.client import Api, ApiError, ConflictError
+from mailfetch_operator.api.client import Api, ApiError
 from mailfetch_operator.api.kinds import EVENT
 from mailfetch_operator.model import EventPlan
 
@@ -22,6 +23,16 @@ CONTROLLER = "mailfetch.dev/operator"
 NOTE = 1024
 """Characters of a note that the API takes."""
 REMEMBERED = 10_000
+AGAIN = timedelta(hours=1)
+
+
+@dataclass(kw_only=True)
+class _Sent:
+    """An event that counts up if it happens again."""
+
+    name: str
+    at: datetime
+    count: int = 1
 
 
 class Events:
@@ -30,41 +41,43 @@ class Events:
     def __init__(self, *, api: Api, now: Callable[[], datetime]) -> None:
         self._api = api
         self._now = now
-        self._counts: dict[str, int] = {}
+        self._sent: dict[str, _Sent] = {}
 
     async def send(self, connection: Mapping[str, Any], plan: EventPlan) -> None:
         """Sends an event, or counts the same one up. Never raises because of the API server."""
         now = self._now()
-        event = build_event(connection, plan, now=now, instance=socket.gethostname())
-        meta = event["metadata"]
+        meta = connection["metadata"]
+        said = "\0".join((meta["uid"], plan.type, plan.reason, plan.note))
+        last = self._sent.pop(said, None)
         try:
+            if last and now - last.at < AGAIN:
+                last.count += 1
+                self._sent[said] = last
+                await self._count(meta["namespace"], last, now)
+                return
+            event = build_event(connection, plan, now=now, instance=socket.gethostname())
+            self._sent[said] = _Sent(name=event["metadata"]["name"], at=now)
+            if len(self._sent) > REMEMBERED:
+                del self._sent[next(iter(self._sent))]
             await self._api.create(EVENT, event)
-        except ConflictError:
-            await self._count(meta["namespace"], meta["name"], now)
         except ApiError as e:
             logger.warning("event %s of %s was not sent: %s", plan.reason, meta["name"], e)
 
-    async def _count(self, namespace: str, name: str, now: datetime) -> None:
-        count = self._counts.pop(name, 1) + 1
-        self._counts[name] = count
-        if len(self._counts) > REMEMBERED:
-            del self._counts[next(iter(self._counts))]
-        series = {"count": count, "lastObservedTime": _micro(now)}
-        try:
-            await self._api.merge(EVENT, namespace=namespace, name=name, body={"series": series})
-        except ApiError as e:
-            logger.warning("event %s was not counted: %s", name, e)
+    async def _count(self, namespace: str, sent: _Sent, now: datetime) -> None:
+        series = {"count": sent.count, "lastObservedTime": _micro(now)}
+        await self._api.merge(EVENT, namespace=namespace, name=sent.name, body={"series": series})
 
 
 def build_event(connection: Mapping[str, Any], plan: EventPlan, *, now: datetime, instance: str) -> dict[str, Any]:
     """The event as JSON."""
     meta = connection["metadata"]
-    said = "\0".join((meta["uid"], plan.type, plan.reason, plan.note, now.strftime("%Y-%m-%dT%H")))
+    # Two events of one reconcile happen in the same microsecond at times; the digest keeps their names apart.
+    digest = hashlib.sha256(f"{plan.type} {plan.reason} {plan.note}".encode()).hexdigest()[:6]
     return {
         "apiVersion": EVENT.api_version,
         "kind": EVENT.kind,
         "metadata": {
-            "name": f"{meta['name']}.{hashlib.sha256(said.encode()).hexdigest()[:16]}",
+            "name": f"{meta['name']}.{int(now.timestamp() * 1_000_000):013x}{digest}",
             "namespace": meta["namespace"],
         },
         "eventTime": _micro(now),
