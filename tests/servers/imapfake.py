@@ -98,6 +98,7 @@ class FakeImap:
                 sock, _ = self._listener.accept()
             except OSError:
                 return
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             session = Session(self, sock)
             self.sessions.append(session)
             threading.Thread(target=session.run, daemon=True).start()

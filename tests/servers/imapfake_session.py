@@ -34,6 +34,8 @@ class Session:
         try:
             self.send(self.quirks.greeting)
             while line := self.file.readline():
+                if not re.fullmatch(rb"[ -~]* [ -~]+\r\n", line):
+                    continue  # no command: the end of an IDLE that was never begun, or TLS in the wrong place
                 self.tag, _, text = line.rstrip(b"\r\n").partition(b" ")
                 self._command(text.decode("utf-8", "surrogateescape"))
         except AssertionError as e:
@@ -240,5 +242,6 @@ class Session:
 
     def _idle(self, _: str) -> None:
         self.send(b"+ idling\r\n")
-        assert self.file.readline().strip() == b"DONE"
-        self.ok()
+        if line := self.file.readline():
+            assert line == b"DONE\r\n", line
+            self.ok()

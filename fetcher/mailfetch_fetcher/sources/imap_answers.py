@@ -34,12 +34,14 @@ class Items:
 
 def uid_and_size(text: bytes) -> tuple[int, int]:
     """UID (0 if missing) and RFC822.SIZE (-1 if missing) only: for long lists."""
+    if b"FLAGS" in text:
+        text = _FLAGS.sub(b"", text)  # a keyword may be named like an item
     uid, size = _UID.search(text), _SIZE.search(text)
     return int(uid[1]) if uid else 0, int(size[1]) if size else -1
 
 
 def items(text: bytes) -> Items:
-    """All items. Flags are read first and cut out: a keyword may be named like an item."""
+    """All items."""
     flags: tuple[str, ...] = ()
     if match := _FLAGS.search(text):
         words = match[1].decode("utf-8", "replace").split()

@@ -52,7 +52,7 @@ class Channel:
             SourceError: bytes that came unencrypted are waiting (an attacker's, or a server's that does not wait).
             OSError: the handshake failed.
         """
-        if self.buffered():
+        if self._peek():
             raise self.broken(tls_errors.injected(self.address))
         self._file.detach()  # not close: the socket lives on inside the TLS socket
         self._attach(context.wrap_socket(self._sock, server_hostname=host.rstrip(".")))
@@ -66,16 +66,19 @@ class Channel:
 
     def buffered(self) -> bool:
         """Bytes (or the end of the connection) can be read at once although select may not tell."""
-        if isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
-            return True
-        self._sock.settimeout(0)
         try:
-            # A look into the buffer; if that is empty, into the socket, which may be empty too.
-            return bool(self._file.peek(1)) or readable(self._sock, seconds=0)
-        except (ssl.SSLWantReadError, BlockingIOError):
+            # Nothing to peek at means the end of a TLS connection; of a plain one, the end or just nothing.
+            return bool(self._peek()) or isinstance(self._sock, ssl.SSLSocket) or readable(self._sock, seconds=0)
+        except ssl.SSLWantReadError:
             return False
         except OSError:
             return True  # the next read tells why
+
+    def _peek(self) -> bytes:
+        """What came already: a look into the buffer; if that is empty, into the socket."""
+        self._sock.settimeout(0)
+        try:
+            return self._file.peek(1)
         finally:
             self._sock.settimeout(self._timeout)
 
@@ -126,7 +129,7 @@ class Channel:
         """Ends the connection; only from the thread that reads."""
         self.shut()
         for part in (self._file, self._sock):
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, ValueError):  # ValueError: detached, in the midst of STARTTLS
                 part.close()
 
     def broken(self, error: SourceError) -> SourceError:

@@ -52,6 +52,8 @@ def connect(settings: ImapSettings, *, context: ssl.SSLContext | None, observe: 
         if settings.encryption == "TLS":
             assert context is not None
             sock = _tls(settings, sock, context, observe)
+        elif settings.encryption == "None":
+            observe("tls", "not used (spec.server.encryption None)")
         wire = Wire(sock, address=settings.address, timeout=settings.timeout)
         return _log_in(settings, wire, context, observe)
     except BaseException:

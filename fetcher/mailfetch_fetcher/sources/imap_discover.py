@@ -106,6 +106,7 @@ class Discovery:
         """
         at = read_cursor(cursor)
         self._check(at)
+        self._fresh = False
         self._wire.news = False
         if self._wire.exists == 0 and not self._mail_came():
             return  # some servers refuse `UID FETCH 1:*` in an empty folder

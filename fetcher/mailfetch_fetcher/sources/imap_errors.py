@@ -200,6 +200,16 @@ def no_folder(field: str, name: str, existing: Sequence[str], text: str) -> Sour
     )
 
 
+def no_uid_validity(settings: ImapSettings) -> SourceError:
+    """Without UIDVALIDITY no mail can be recognised in the next session."""
+    return SourceError(
+        "InvalidConfiguration",
+        f"{settings.address} does not number the mails of the folder '{settings.folder}' for ever (no UIDVALIDITY), so "
+        "a mail cannot be recognised the next time; choose another folder, or use POP3",
+        pace=Pace.CONFIGURATION,
+    )
+
+
 def read_only(action: str, folder: str) -> SourceError:
     """The after-download action cannot be carried out."""
     return SourceError(

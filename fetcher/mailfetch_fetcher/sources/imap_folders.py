@@ -21,7 +21,7 @@ class Folder:
 
     Attributes:
         name: Its name on the wire (modified UTF-7).
-        uid_validity: UIDVALIDITY; 0 if the server has none.
+        uid_validity: UIDVALIDITY; 0 if the server has none, or says that UIDs are not for ever.
         uid_next: UIDNEXT; 0 if the server did not say it.
         permanent: Flags that can be set for ever, in lower case; empty if the server did not say it.
         read_only: It can only be read.
@@ -60,25 +60,24 @@ def open_folder(wire: Wire, settings: ImapSettings) -> Folder:
     """Opens the folder of the spec, read-write only if an action needs it.
 
     Raises:
-        SourceError: it does not exist, or cannot be changed although an action must.
+        SourceError: it does not exist, or cannot be opened.
     """
-    writable = settings.action != "None"
+    folder = _open(wire, settings, writable=settings.action != "None")
+    if not folder.uid_validity:
+        raise errors.no_uid_validity(settings)
+    return folder
+
+
+def _open(wire: Wire, settings: ImapSettings, *, writable: bool) -> Folder:
     name = wire_name(settings.folder)
     try:
-        folder = select(wire, name, writable=writable)
+        return select(wire, name, writable=writable)
     except Refused as e:
         found, existing = find(wire, settings.folder)
         if found is None or found.wire_name == name:
             raise errors.throttled(settings.address, e.text) or errors.no_folder(
                 "spec.folder", settings.folder, existing, e.text
             ) from e
-        folder = _select_found(wire, found, settings, writable=writable)
-    if writable and folder.read_only:
-        raise errors.read_only(settings.action, settings.folder)
-    return folder
-
-
-def _select_found(wire: Wire, found: Listed, settings: ImapSettings, *, writable: bool) -> Folder:
     try:
         return select(wire, found.wire_name, writable=writable)
     except Refused as e:
@@ -96,9 +95,10 @@ def select(wire: Wire, name: bytes, *, writable: bool) -> Folder:
     wire.news = False
     codes = {m[1].upper(): m[2] for a in answers if (m := _CODE.match(a.text))}
     flags = codes.get(b"PERMANENTFLAGS")
+    fleeting = any(b"[UIDNOTSTICKY]" in a.text.upper() for a in answers)
     return Folder(
         name=name,
-        uid_validity=_number(codes.get(b"UIDVALIDITY")),
+        uid_validity=0 if fleeting else _number(codes.get(b"UIDVALIDITY")),
         uid_next=_number(codes.get(b"UIDNEXT")),
         permanent=frozenset((flags or b"").decode("ascii", "replace").lower().split()),
         read_only=not writable or b"[READ-ONLY]" in answers[-1].text.upper() or flags == b"",
@@ -184,6 +184,8 @@ def check_permission(wire: Wire, settings: ImapSettings, folder: Folder, capabil
     """
     if settings.action == "None":
         return "no after-download action"
+    if folder.read_only:
+        raise errors.read_only(settings.action, settings.folder)
     flag = "\\seen" if settings.action == "MarkSeen" else "\\deleted"
     if folder.permanent and flag not in folder.permanent:
         shown = flag[0] + flag[1:].capitalize()

@@ -36,8 +36,12 @@ def tls_failed(settings: ImapSettings, error: OSError) -> SourceError:
             f"the TLS handshake with {where} failed ({reason.lower() or error}); check the server's TLS configuration"
         )
     else:
-        text = f"{where} broke the connection in the TLS handshake; if this port does not begin with TLS, set "
-        text += "spec.server.encryption StartTLS, or correct spec.server.port"
+        text = f"{where} broke the connection in the TLS handshake; "
+        text += (
+            "if this port does not begin with TLS, set spec.server.encryption StartTLS, or correct spec.server.port"
+            if settings.encryption == "TLS"
+            else "check the server's TLS configuration"
+        )
     return SourceError("TLSFailed", text, pace=Pace.CONFIGURATION)
 
 

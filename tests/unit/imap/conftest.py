@@ -1,0 +1,67 @@
+"""A scripted server and sources connected to it."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mailfetch_fetcher.sources.imap import ImapSource
+from mailfetch_fetcher.sources.imap_settings import ImapSettings
+from mailfetch_fetcher.tls import client_context
+from tests.servers.certs import Certificates, make_certificates
+from tests.servers.imapfake import FakeImap
+
+MakeSource = Callable[..., ImapSource]
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def server(certificates: Certificates) -> Iterator[FakeImap]:
+    with FakeImap(certificates=certificates) as fake:
+        yield fake
+
+
+@pytest.fixture
+def make_source(server: FakeImap, certificates: Certificates) -> Iterator[MakeSource]:
+    """Makes a source for the server, not opened yet; keywords replace fields of its settings."""
+    base = ImapSettings(
+        host="127.0.0.1",
+        port=server.port,
+        username="user",
+        password="pass",
+        encryption="None",
+        allow_insecure_login=True,
+        timeout=20.0,
+    )
+    made: list[ImapSource] = []
+
+    def make(**changes: object) -> ImapSource:
+        settings = dataclasses.replace(base, **changes)  # type: ignore[arg-type]
+        made.append(ImapSource(settings, context=client_context(certificates.ca.read_bytes())))
+        return made[-1]
+
+    yield make
+    for source in made:
+        source.close()
+
+
+@pytest.fixture
+def open_source(make_source: MakeSource) -> MakeSource:
+    """The same, opened."""
+
+    def opened(**changes: object) -> ImapSource:
+        source = make_source(**changes)
+        source.open()
+        return source
+
+    return opened
+
+
+@pytest.fixture
+def secrets_dir(tmp_path: Path) -> Path:
+    return tmp_path / "secrets"

@@ -1,0 +1,222 @@
+"""Connecting and logging in: no password leaves unencrypted by accident, and every failure tells what to change."""
+
+import socket
+from collections.abc import Callable
+
+import pytest
+
+from mailfetch_fetcher.errors import Pace, SourceError
+from mailfetch_fetcher.sources.imap import ImapSource
+from tests.servers.imapfake import CUT, SILENCE, FakeFolder, FakeImap
+
+Make = Callable[..., ImapSource]
+
+
+def failure(source: ImapSource) -> SourceError:
+    with pytest.raises(SourceError) as caught:
+        source.open()
+    assert "pass" not in caught.value.message.replace("password", "")
+    return caught.value
+
+
+@pytest.mark.parametrize("capabilities", ["IMAP4rev1 AUTH=PLAIN SASL-IR", "IMAP4rev1 AUTH=PLAIN", "IMAP4rev1"])
+def test_every_way_to_log_in(server: FakeImap, make_source: Make, capabilities: str) -> None:
+    server.quirks.before_login = capabilities
+    assert make_source().open().insecure
+    assert server.secrets == [b"user", b"pass"]
+
+
+@pytest.mark.parametrize("capabilities", ["IMAP4rev1 AUTH=PLAIN SASL-IR", "IMAP4rev1 AUTH=PLAIN", "IMAP4rev1"])
+@pytest.mark.parametrize(
+    "secret", ["pässwörd \U0001f511", 'quote " and \\ backslash', "a:b c", "line\nbreak", "x" * 5000]
+)
+def test_any_password_arrives_as_it_is(server: FakeImap, make_source: Make, capabilities: str, secret: str) -> None:
+    server.quirks.before_login = capabilities
+    error = failure(make_source(username="jörg", password=secret))
+    assert server.secrets == ["jörg".encode(), secret.encode()]
+    assert (error.reason, error.pace) == ("AuthFailed", Pace.SLOW)
+    assert "wrong" in error.message
+
+
+def test_a_refusal_that_repeats_the_password_does_not_show_it(server: FakeImap, make_source: Make) -> None:
+    server.quirks.answers["AUTHENTICATE"] = b"TAG NO bad login user/s3cret-word\r\n"
+    assert "s3cret-word" not in failure(make_source(password="s3cret-word")).message
+
+
+def test_nul_is_refused_before_it_is_sent(server: FakeImap, make_source: Make) -> None:
+    assert failure(make_source(password="a\0b")).reason == "InvalidConfiguration"
+    assert server.secrets == []
+
+
+def test_a_password_is_not_sent_in_the_clear_without_permission(server: FakeImap, make_source: Make) -> None:
+    error = failure(make_source(allow_insecure_login=False))
+    assert error.reason == "InvalidConfiguration"
+    assert "allowInsecureLogin" in error.message
+    assert server.commands == []
+
+
+def test_login_disabled_without_encryption(server: FakeImap, make_source: Make) -> None:
+    server.quirks.before_login = "IMAP4rev1 STARTTLS LOGINDISABLED"
+    error = failure(make_source())
+    assert error.reason == "InvalidConfiguration"
+    assert "StartTLS" in error.message
+    assert server.secrets == []
+
+
+def test_no_password_login_at_all(server: FakeImap, make_source: Make) -> None:
+    server.quirks.before_login = "IMAP4rev1 STARTTLS LOGINDISABLED AUTH=XOAUTH2"
+    error = failure(make_source(encryption="StartTLS"))
+    assert error.reason == "AuthFailed"
+    assert "AUTH=XOAUTH2" in error.message
+
+
+def test_starttls(server: FakeImap, make_source: Make) -> None:
+    server.quirks.before_login = "IMAP4rev1 STARTTLS AUTH=PLAIN"
+    assert not make_source(encryption="StartTLS").open().insecure
+    assert server.secrets == [b"user", b"pass"]
+    asked = [c for c in server.commands if c in ("CAPABILITY", "STARTTLS")]
+    assert asked[:3] == ["CAPABILITY", "STARTTLS", "CAPABILITY"]  # what was said in the clear is forgotten
+
+
+def test_starttls_is_not_offered(server: FakeImap, make_source: Make) -> None:
+    error = failure(make_source(encryption="StartTLS"))
+    assert error.reason == "TLSFailed"
+    assert "does not offer STARTTLS" in error.message
+    assert server.secrets == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"TAG NO not now\r\n", "refused STARTTLS"),
+        (b"TAG OK go\r\nM3 OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] injected\r\n", "before TLS began"),
+        (b"TAG OK go\r\n" + CUT, "TLS handshake"),
+    ],
+)
+def test_starttls_goes_wrong(server: FakeImap, make_source: Make, answer: bytes, words: str) -> None:
+    server.quirks.before_login = "IMAP4rev1 STARTTLS AUTH=PLAIN"
+    server.quirks.answers["STARTTLS"] = answer
+    error = failure(make_source(encryption="StartTLS"))
+    assert error.reason == "TLSFailed"
+    assert words in error.message
+    assert server.secrets == []
+
+
+@pytest.mark.parametrize(("encryption", "reason"), [("StartTLS", "TLSFailed"), ("None", "InvalidConfiguration")])
+def test_preauth_in_the_clear(server: FakeImap, make_source: Make, encryption: str, reason: str) -> None:
+    server.quirks.greeting = b"* PREAUTH welcome\r\n"
+    error = failure(make_source(encryption=encryption))
+    assert error.reason == reason
+    assert "PREAUTH" in error.message
+
+
+@pytest.mark.parametrize(
+    ("text", "retry_after"),
+    [
+        ("[UNAVAILABLE] try later", None),
+        ("[LIMIT] Too many simultaneous connections", None),
+        ("Request is throttled. Suggested Backoff Time: 299961 milliseconds", 299.961),
+    ],
+)
+def test_throttling_is_not_a_wrong_password(
+    server: FakeImap, make_source: Make, text: str, retry_after: float | None
+) -> None:
+    server.quirks.answers["AUTHENTICATE"] = f"TAG NO {text}\r\n".encode()
+    error = failure(make_source())
+    assert error.reason == "Throttled"
+    assert error.retry_after == pytest.approx(retry_after) if retry_after else error.retry_after is None
+
+
+def test_a_greeting_that_says_bye(server: FakeImap, make_source: Make) -> None:
+    server.quirks.greeting = b"* BYE Too many connections from your IP\r\n"
+    assert failure(make_source()).reason == "Throttled"
+
+
+def test_something_else_than_imap(server: FakeImap, make_source: Make) -> None:
+    server.quirks.greeting = b"220 smtp.mail.test ESMTP\r\n"
+    error = failure(make_source())
+    assert error.reason == "ConnectionFailed"
+    assert "does not speak IMAP" in error.message
+
+
+def test_no_greeting_hints_at_tls(server: FakeImap, make_source: Make) -> None:
+    server.quirks.greeting = b""
+    error = failure(make_source(timeout=0.3))
+    assert error.reason == "ConnectionFailed"
+    assert "encryption TLS" in error.message
+
+
+def test_a_server_without_tls_on_the_tls_port(make_source: Make) -> None:
+    error = failure(make_source(encryption="TLS"))
+    assert error.reason == "TLSFailed"
+    assert "StartTLS" in error.message
+
+
+def test_silence_after_the_password(server: FakeImap, make_source: Make) -> None:
+    server.quirks.answers["AUTHENTICATE"] = SILENCE
+    error = failure(make_source(timeout=0.3))
+    assert (error.reason, "0.3 s" in error.message) == ("ConnectionFailed", True)
+
+
+def test_refused_port(make_source: Make) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    error = failure(make_source(port=port))
+    assert error.reason == "ConnectionFailed"
+    assert f"127.0.0.1:{port} refused" in error.message
+    assert "spec.server.port" in error.message
+
+
+def test_unknown_host(make_source: Make) -> None:
+    error = failure(make_source(host="no-such-host.invalid"))
+    assert error.reason == "ConnectionFailed"
+    assert "unknown host no-such-host.invalid" in error.message
+
+
+def test_a_host_that_is_no_name(make_source: Make) -> None:
+    assert failure(make_source(host="a" * 70 + ".test")).reason == "InvalidConfiguration"
+
+
+def test_a_missing_folder_names_those_like_it(server: FakeImap, make_source: Make) -> None:
+    for name in ("Support", "Supplier", "Trash"):
+        server.folders[name] = FakeFolder()
+    error = failure(make_source(folder="Suport"))
+    assert error.reason == "FolderNotFound"
+    assert "Support" in error.message
+    assert "Trash" not in error.message
+
+
+def test_a_missing_target_of_move(make_source: Make) -> None:
+    error = failure(make_source(action="Move", target="Archive"))
+    assert error.reason == "FolderNotFound"
+    assert "spec.afterDownload.folder" in error.message
+
+
+def test_moving_into_the_folder_itself(make_source: Make) -> None:
+    error = failure(make_source(folder="inbox", action="Move", target="Inbox"))
+    assert error.reason == "InvalidConfiguration"
+    assert "itself" in error.message
+
+
+@pytest.mark.parametrize("action", ["MarkSeen", "Delete"])
+def test_a_flag_that_cannot_be_set_for_ever(server: FakeImap, make_source: Make, action: str) -> None:
+    server.quirks.permanent_flags = r"\Answered \Flagged"
+    error = failure(make_source(action=action))
+    assert error.reason == "InvalidConfiguration"
+    assert action in error.message
+
+
+def test_a_folder_that_can_only_be_read(server: FakeImap, make_source: Make) -> None:
+    server.quirks.answers["SELECT"] = b"* OK [UIDVALIDITY 1] v\r\nTAG OK [READ-ONLY] selected\r\n"
+    error = failure(make_source(action="MarkSeen"))
+    assert error.reason == "InvalidConfiguration"
+    assert "read-only" in error.message
+
+
+def test_a_missing_right(server: FakeImap, make_source: Make) -> None:
+    server.quirks.after_login = "IMAP4rev1 UIDPLUS ACL"
+    server.quirks.answers["MYRIGHTS"] = b'* MYRIGHTS "INBOX" lrs\r\nTAG OK done\r\n'
+    make_source(action="MarkSeen").open()
+    error = failure(make_source(action="Delete"))
+    assert error.reason == "InvalidConfiguration"
+    assert "right t and e" in error.message

@@ -1,0 +1,173 @@
+"""Finding new mails: nothing passed over, nothing twice, never the whole mailbox in memory."""
+
+from collections.abc import Callable
+
+import pytest
+
+from mailfetch_fetcher.errors import GateClosed
+from mailfetch_fetcher.sources import imap_discover
+from mailfetch_fetcher.sources.imap import ImapSource
+from tests.servers.imapfake import FakeImap
+
+Open = Callable[..., ImapSource]
+
+
+def uids(source: ImapSource, cursor: str = "") -> list[int]:
+    return [ref.uid for window in source.discover(cursor) for ref in window.refs]
+
+
+def fill(server: FakeImap, numbers: list[int]) -> list[int]:
+    for number in numbers:
+        server.inbox.add(b"Subject: %d\r\n\r\n" % number, uid=number)
+    return numbers
+
+
+def test_only_what_lies_beyond_the_cursor(server: FakeImap, open_source: Open) -> None:
+    fill(server, [1, 2, 3, 7, 8])
+    source = open_source()
+    assert uids(source, "1:3") == [7, 8]
+    assert uids(source, "1:8") == []
+
+
+def test_windows_are_bounded_and_their_cursor_is_the_last_mail_seen(
+    server: FakeImap, open_source: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imap_discover, "WINDOW", 10)
+    numbers = fill(server, list(range(1, 96)))
+    windows = list(open_source().discover(""))
+    assert [ref.uid for w in windows for ref in w.refs] == numbers
+    assert max(len(w.refs) for w in windows) <= 10
+    assert [w.cursor for w in windows] == [f"1:{w.refs[-1].uid}" for w in windows]
+
+
+@pytest.mark.parametrize("uid_next", [True, False])
+@pytest.mark.parametrize("descending", [True, False])
+def test_sparse_uids(
+    server: FakeImap, open_source: Open, monkeypatch: pytest.MonkeyPatch, uid_next: bool, descending: bool
+) -> None:
+    monkeypatch.setattr(imap_discover, "WINDOW", 10)
+    server.quirks.uid_next = uid_next
+    server.quirks.descending = descending
+    far = 4_000_000_000
+    numbers = fill(server, [1, 50, *range(1000, 1035), 70_000, far, far + 1])
+    assert uids(open_source()) == numbers
+    assert len([c for c in server.commands if c.startswith("UID FETCH")]) < 60
+
+
+def test_more_than_a_window_since_select(server: FakeImap, open_source: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(imap_discover, "WINDOW", 10)
+    fill(server, [1])
+    source = open_source()
+    assert uids(source) == [1]
+    numbers = fill(server, list(range(2, 60)))
+    assert uids(source, "1:1") == numbers
+
+
+def test_mail_that_comes_while_walking_is_found(
+    server: FakeImap, open_source: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imap_discover, "WINDOW", 10)
+    fill(server, list(range(1, 31)))
+    source = open_source()
+    found: list[int] = []
+    for window in source.discover(""):
+        found += [ref.uid for ref in window.refs]
+        if len(found) == 10:
+            fill(server, [31, 32])
+    assert found == list(range(1, 33))
+
+
+def test_a_frozen_uidnext_hides_nothing(server: FakeImap, open_source: Open) -> None:
+    fill(server, [1, 2, 3])
+    server.inbox.uid_next = 4
+    source = open_source()
+    assert uids(source, "1:3") == []
+    fill(server, [4])
+    assert uids(source, "1:3") == [4]
+
+
+def test_an_empty_folder_is_not_asked_for_a_range(server: FakeImap, open_source: Open) -> None:
+    source = open_source()
+    assert uids(source) == []
+    assert not any(c.startswith("UID FETCH") for c in server.commands)
+    fill(server, [1])
+    assert uids(source) == [1]
+
+
+def test_sizes_that_cannot_be_told_hide_no_mail(server: FakeImap, open_source: Open) -> None:
+    fill(server, [1, 2])
+    source = open_source()
+    real = server.sessions[0]._uid_fetch
+
+    def without_sizes(rest: str) -> None:
+        if "RFC822.SIZE" in rest:
+            server.sessions[0].send(server.sessions[0].tag + b" NO [SERVERBUG] size\r\n")
+        else:
+            real(rest)
+
+    server.sessions[0]._uid_fetch = without_sizes  # type: ignore[method-assign]
+    [window] = source.discover("")
+    assert [(ref.uid, ref.size) for ref in window.refs] == [(1, 0), (2, 0)]
+
+
+def test_another_uidvalidity_closes_the_gate(server: FakeImap, open_source: Open) -> None:
+    server.inbox.uid_validity = 5  # smaller than before: it is compared for equality
+    fill(server, [1, 2])
+    with pytest.raises(GateClosed, match="UIDVALIDITY was 9, is 5") as caught:
+        uids(open_source(), "9:1")
+    assert caught.value.gate == "MailboxReset"
+
+
+def test_a_mailbox_that_went_back_in_time_closes_the_gate(server: FakeImap, open_source: Open) -> None:
+    fill(server, [1, 2])
+    with pytest.raises(GateClosed, match="went back in time"):
+        uids(open_source(), "1:7")
+
+
+def test_the_gate_stays_open_when_the_cursor_passes_the_uidnext_of_select(server: FakeImap, open_source: Open) -> None:
+    fill(server, [1])
+    source = open_source()
+    assert uids(source) == [1]
+    fill(server, [2, 3])
+    assert uids(source, "1:1") == [2, 3]
+    assert uids(source, "1:3") == []
+
+
+@pytest.mark.parametrize("capabilities", ["IMAP4rev1 ESEARCH", "IMAP4rev1"])
+def test_counting(server: FakeImap, open_source: Open, capabilities: str) -> None:
+    server.quirks.after_login = capabilities
+    fill(server, [1, 2, 3, 9])
+    server.inbox.mails[0].flags.add(r"\Seen")
+    source = open_source()
+    first = source.snapshot("", unseen=True)
+    assert (first.new, first.total, first.unseen, first.exact) == (4, 4, 3, True)
+    later = source.snapshot("1:2")
+    assert (later.new, later.total, later.unseen, later.exact) == (2, 4, -1, True)
+    assert source.snapshot("1:9").new == 0
+    fill(server, [10])
+    assert source.snapshot("1:9").new == 1
+
+
+def test_counting_after_a_reset_is_not_exact(server: FakeImap, open_source: Open) -> None:
+    fill(server, [1, 2])
+    look = open_source().snapshot("77:1")
+    assert (look.new, look.exact) == (2, False)
+
+
+def test_a_large_backlog_is_estimated_where_the_server_cannot_count(
+    server: FakeImap, open_source: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imap_discover, "_COUNTABLE", 3)
+    server.quirks.after_login = "IMAP4rev1"
+    fill(server, [1, 5, 9, 20])
+    look = open_source().snapshot("1:5", unseen=True)
+    assert (look.new, look.exact, look.unseen) == (4, False, -1)
+
+
+@pytest.mark.parametrize("code", [b"* NO [UIDNOTSTICKY] not for ever\r\n", b"* OK [UIDVALIDITY 0] none\r\n"])
+def test_uids_that_are_not_for_ever_are_refused(
+    server: FakeImap, make_source: Callable[..., ImapSource], code: bytes
+) -> None:
+    server.quirks.select_codes = code
+    with pytest.raises(Exception, match="UIDVALIDITY"):
+        make_source().open()
