@@ -2,6 +2,9 @@
 
 from mailfetch_fetcher.errors import FetchError
 
+LONGEST_ASKED = 86400.0
+"""Seconds: more than a day is not granted to whoever asks for patience (it is their text that is read)."""
+
 
 def delay(error: FetchError, failures: int, *, chance: float) -> float:
     """Seconds until the next attempt.
@@ -17,4 +20,7 @@ def delay(error: FetchError, failures: int, *, chance: float) -> float:
     first, cap = error.pace.value
     ceiling = min(cap, first * 2.0 ** min(failures - 1, 20))
     wait = max(1.0, ceiling / 2 + chance * ceiling / 2)
-    return max(wait, error.retry_after or 0.0)
+    if error.retry_after is None:
+        return wait
+    # With some jitter, so that all who were sent away together do not come back together.
+    return max(wait, min(error.retry_after, LONGEST_ASKED) + chance * first)

@@ -38,6 +38,7 @@ class Committer:
         self._log: list[LogLine] = []
         self._bytes = 0
         self._cursor = ""
+        self._handed_over = ""
 
     def __enter__(self) -> "Committer":
         return self
@@ -66,6 +67,8 @@ class Committer:
         """Takes a log line that lets the cursor pass something that is no mail (a proven absence)."""
         self._log.append(line)
         self._cursor = cursor
+        if len(self._log) >= MAX_MAILS:
+            self.flush()
 
     def move(self, cursor: str) -> None:
         """The cursor behind everything taken so far is (also) this one."""
@@ -78,8 +81,9 @@ class Committer:
             Exception: what a commit raised; everything behind it was dropped.
         """
         self._raise()
-        if not self._cursor:
+        if not self._mails and not self._log and self._cursor in ("", self._handed_over):
             return
+        self._handed_over = self._cursor
         batch = Batch(mails=tuple(self._mails), cursor=self._cursor, log=tuple(self._log))
         self._mails, self._log, self._bytes, self._cursor = [], [], 0, ""
         if self._thread is None:

@@ -1,5 +1,6 @@
 """Makes the source of an assignment: reads its Secrets, as they are now, and picks the protocol."""
 
+import dataclasses
 from pathlib import Path
 
 from mailfetch_fetcher.auth.password import read_password, read_secret
@@ -13,6 +14,9 @@ from mailfetch_fetcher.sources.imap import ImapSource
 from mailfetch_fetcher.sources.imap_connect import Observe
 from mailfetch_fetcher.sources.imap_settings import from_spec
 from mailfetch_fetcher.tls import client_context
+
+PART = 512 * 1024
+"""Bytes: the longest stretch of a mail that is read without a sign of life; larger mails come in such parts."""
 
 
 def _ignore(_stage: StepName, _detail: str) -> None:
@@ -35,7 +39,7 @@ def make_source(a: Assignment, *, secrets: Path, observe: Observe = _ignore) -> 
     password = read_password(a.spec, directory=secrets, namespace=a.namespace)
     ca = _authority(a.spec, directory=secrets, namespace=a.namespace)
     try:
-        settings = from_spec(a.spec, password=password)
+        settings = dataclasses.replace(from_spec(a.spec, password=password), part_size=PART)
     except ValueError as e:
         raise SourceError("InvalidConfiguration", str(e), pace=Pace.CONFIGURATION) from e
     context = None if settings.encryption == "None" else client_context(ca)

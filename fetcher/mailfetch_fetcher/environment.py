@@ -1,5 +1,8 @@
 """What all sessions of one process share, and how they reach Redis and the Secrets."""
 
+import os
+import secrets as random_secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +11,7 @@ from mailfetch_fetcher.clock import Clock
 from mailfetch_fetcher.contract.secrets import REDIS_SECRET
 from mailfetch_fetcher.errors import Pace, StoreError
 from mailfetch_fetcher.report import ReportHub
-from mailfetch_fetcher.store.lease import LeaseKeeper
+from mailfetch_fetcher.store.lease import TTL, LeaseKeeper
 from mailfetch_fetcher.store.target import Target, parse_target
 
 
@@ -31,6 +34,30 @@ class Environment:
     clock: Clock
 
 
+def make_environment(
+    *, fetcher: str, secrets: Path, redis: Path, variables: Mapping[str, str] = os.environ
+) -> Environment:
+    """The environment of a process.
+
+    Args:
+        fetcher: Name of the fetcher in its report.
+        secrets: Directory of the mounted Secrets.
+        redis: Directory of the mounted Redis Secret.
+        variables: `POD_UID` names the pod. Without it the process counts as a pod of its own: two fetchers without a
+            name must never take each other for one. `MAILFETCH_LEASE_SECONDS` is for tests of a lease that runs out.
+    """
+    clock = Clock()
+    return Environment(
+        pod_uid="".join(variables.get("POD_UID", "").split()) or random_secrets.token_hex(8),
+        secrets=secrets,
+        redis=redis,
+        leases=LeaseKeeper(clock=clock, ttl=float(variables.get("MAILFETCH_LEASE_SECONDS") or TTL)),
+        hub=ReportHub(fetcher=fetcher, monotonic=clock.monotonic),
+        budget=ByteBudget(),
+        clock=clock,
+    )
+
+
 def redis_target(directory: Path, *, namespace: str) -> Target:
     """Where Redis is, read anew at each connect so that a changed Secret counts.
 
@@ -41,6 +68,9 @@ def redis_target(directory: Path, *, namespace: str) -> Target:
         url = (directory / "url").read_text().strip()
     except OSError:
         url = ""
+    except UnicodeDecodeError:
+        text = f"the key url of the Secret {REDIS_SECRET} is not text; write it as in redis://HOST:6379/0"
+        raise StoreError("InvalidConfiguration", text, pace=Pace.CONFIGURATION) from None
     if not url:
         raise StoreError(
             "SecretNotFound",

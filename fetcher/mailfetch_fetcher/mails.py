@@ -42,7 +42,6 @@ def build_mail(
         sha256: Hexadecimal hash of the raw bytes.
     """
     headers = read_headers(head[:HEAD])
-    received = "" if message.received is None else rfc3339(datetime.fromtimestamp(message.received, UTC))
     return Mail(
         ref=message.ref.key,
         uid_validity=uid_validity,
@@ -57,10 +56,23 @@ def build_mail(
         to=headers.to,
         subject=headers.subject,
         date=headers.date,
-        received=received,
+        received=_date(message.received),
         flags=" ".join(message.flags),
         action=action,
     )
+
+
+def _date(seconds: int | None) -> str:
+    """RFC 3339, or empty: a date that no calendar holds must not stop a mail."""
+    try:
+        return "" if seconds is None else rfc3339(datetime.fromtimestamp(seconds, UTC))
+    except (ValueError, OverflowError, OSError):
+        return ""
+
+
+def seconds_since(received: str, now: datetime) -> float | None:
+    """Seconds from a mail's `received` to now; None if the server told no date."""
+    return (now - datetime.fromisoformat(received)).total_seconds() if received else None
 
 
 def hash_of(raw: bytes) -> str:

@@ -9,15 +9,11 @@ import threading
 from pathlib import Path
 
 from mailfetch_fetcher import __version__, logs, standalone
-from mailfetch_fetcher.budget import ByteBudget
-from mailfetch_fetcher.clock import Clock
 from mailfetch_fetcher.contract import assignment, report, secrets
-from mailfetch_fetcher.environment import Environment
+from mailfetch_fetcher.environment import make_environment
 from mailfetch_fetcher.pool import AssignmentFile, Pool
 from mailfetch_fetcher.probe import run_probe_job
-from mailfetch_fetcher.report import ReportHub
 from mailfetch_fetcher.server import serve
-from mailfetch_fetcher.store.lease import LeaseKeeper
 
 log = logging.getLogger("mailfetch_fetcher")
 
@@ -37,23 +33,14 @@ def main() -> None:
 def run() -> None:
     """Runs the assignments of a pod until SIGTERM."""
     stop = stop_on_signals()
-    clock = Clock()
-    leases = LeaseKeeper(clock=clock)
-    hub = ReportHub(fetcher=os.environ.get("POD_NAME", "fetcher"), monotonic=clock.monotonic)
-    env = Environment(
-        pod_uid=os.environ.get("POD_UID", ""),
-        secrets=Path(secrets.MOUNT),
-        redis=Path(secrets.REDIS_MOUNT),
-        leases=leases,
-        hub=hub,
-        budget=ByteBudget(),
-        clock=clock,
+    env = make_environment(
+        fetcher=os.environ.get("POD_NAME", "fetcher"), secrets=Path(secrets.MOUNT), redis=Path(secrets.REDIS_MOUNT)
     )
     pool = Pool(env)
-    server = serve(hub=hub, healthy=lambda: pool.trouble() or leases.trouble(), host="", port=report.PORT)
+    server = serve(hub=env.hub, healthy=lambda: pool.trouble() or env.leases.trouble(), host="", port=report.PORT)
     log.info("mailfetch-fetcher %s started", __version__)
-    pool.run(stop=stop, file=AssignmentFile(Path(secrets.ASSIGNMENTS_MOUNT) / assignment.FILE_NAME))
-    leases.stop()
+    if pool.run(stop=stop, file=AssignmentFile(Path(secrets.ASSIGNMENTS_MOUNT) / assignment.FILE_NAME)):
+        env.leases.stop()  # it may wait for Redis: not when that has cost all the time already
     server.shutdown()
     log.info("stopped")
 

@@ -6,6 +6,7 @@ with the name of the field.
 
 import base64
 import binascii
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from mailfetch_fetcher.contract.assignment import Assignment
 from mailfetch_fetcher.contract.identity import mailbox_identity
 from mailfetch_fetcher.contract.secrets import file_name
 from mailfetch_fetcher.contract.spec import Spec, parse_spec, unsupported
+
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_LONGEST_NAME = 52
 
 
 def load(path: Path) -> list[dict[str, Any]]:
@@ -40,13 +44,14 @@ def assignments(documents: list[dict[str, Any]]) -> Iterator[Assignment]:
     Raises:
         ValueError: a manifest is not valid or asks for what this version cannot run; the text names the field.
     """
+    seen: set[str] = set()
     for document in documents:
         if document.get("kind") != "MailConnection":
             continue
-        metadata = document.get("metadata") or {}
-        name = metadata.get("name")
-        if not name:
-            raise ValueError("MailConnection: metadata.name is missing")
+        name, namespace = _names(document)
+        if name in seen:
+            raise ValueError(f"MailConnection {name}: the name occurs twice in the file; rename one")
+        seen.add(name)
         try:
             spec = parse_spec(document.get("spec"))
             check(spec)
@@ -55,12 +60,26 @@ def assignments(documents: list[dict[str, Any]]) -> Iterator[Assignment]:
         if missing := unsupported(spec):
             raise ValueError(f"MailConnection {name}: not in this version: {missing}")
         yield Assignment(
-            namespace=metadata.get("namespace") or "default",
+            namespace=namespace,
             name=name,
             uid="standalone",
             spec=spec,
             identity=mailbox_identity(spec),
         )
+
+
+def _names(document: Mapping[str, Any]) -> tuple[str, str]:
+    """Name and namespace; both become parts of Redis keys."""
+    metadata = document.get("metadata")
+    if not isinstance(metadata, dict) or not metadata.get("name"):
+        raise ValueError("MailConnection: metadata.name is missing")
+    name, namespace = str(metadata["name"]), str(metadata.get("namespace") or "default")
+    for text, longest in ((name, _LONGEST_NAME), (namespace, 63)):
+        if not _NAME.fullmatch(text) or len(text) > longest:
+            raise ValueError(
+                f"MailConnection: '{text}' is not a name; use lower-case letters, digits and '-', at most {longest}"
+            )
+    return name, namespace
 
 
 def check(spec: Spec) -> None:
@@ -79,6 +98,8 @@ def check(spec: Spec) -> None:
                 "spec.server.encryption None sends the password unencrypted; use TLS or StartTLS, or set "
                 "spec.server.allowInsecureLogin: true"
             )
+    if spec.queue.stream and not _NAME.fullmatch(spec.queue.stream):
+        raise ValueError("spec.queue.stream must be of lower-case letters, digits and '-'")
     after = spec.after_download
     if (after.action == "Move") != bool(after.folder):
         raise ValueError("spec.afterDownload.folder is required for action Move and forbidden otherwise")
@@ -101,7 +122,8 @@ def write_secrets(documents: list[dict[str, Any]], directory: Path) -> None:
     for document in documents:
         if document.get("kind") != "Secret":
             continue
-        name = str((document.get("metadata") or {}).get("name") or "")
+        metadata = document.get("metadata")
+        name = str(metadata.get("name") or "") if isinstance(metadata, dict) else ""
         if not name or "/" in name or name.startswith("."):
             raise ValueError("Secret: metadata.name is missing or is not a name")
         for key, value in _values(name, document).items():

@@ -31,6 +31,12 @@ ARRIVAL_SECONDS = Histogram(
 )
 
 
+def observe_arrival(seconds: float | None) -> None:
+    """A mail was committed so long after its date at the server (clocks may differ by a little)."""
+    if seconds is not None:
+        ARRIVAL_SECONDS.observe(max(seconds, 0.0))
+
+
 def forget(namespace: str, connection: str) -> None:
     """Drops the series of a connection that is no longer here."""
     for metric in (MESSAGES, BYTES, LAG, LAST_SUCCESS):

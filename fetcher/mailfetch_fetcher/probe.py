@@ -142,14 +142,22 @@ def run_probe_job() -> int:
         0 also for a failed test, since the Job did its work; another number only if there is no result at all.
     """
     assignments = decode(os.environ["MAILFETCH_PROBE"])
-    result = examine(
-        assignments.connections[0],
-        cluster_id=assignments.cluster_id,
-        secrets=Path(secrets.MOUNT),
-        redis=Path(secrets.REDIS_MOUNT),
-        clock=Clock(),
-    )
-    text = contract.encode(result)
-    log.info("probe finished", extra={"result": text.decode()})
-    Path(contract.PATH).write_bytes(text)
+    a, clock = assignments.connections[0], Clock()
+    try:
+        result = examine(
+            a,
+            cluster_id=assignments.cluster_id,
+            secrets=Path(secrets.MOUNT),
+            redis=Path(secrets.REDIS_MOUNT),
+            clock=clock,
+        )
+    except Exception:
+        log.exception("internal error")
+        now = rfc3339(clock.now())
+        text = "internal error in the probe; the log of its pod has the details, please report it"
+        problem = Problem(reason="FetcherUnavailable", message=text, time=now)
+        result = ProbeResult(uid=a.uid, fingerprint=fingerprint(a), time=now, problem=problem)
+    message = contract.encode(result)
+    log.info("probe finished", extra={"result": message.decode()})
+    Path(contract.PATH).write_bytes(message)
     return 0

@@ -4,45 +4,61 @@ A session owns one thread, one connection to the mailbox and its links to Redis.
 outlives a failure: after any error everything is closed and read anew.
 """
 
+import contextlib
 import logging
+import math
 import random
 import threading
 
-from mailfetch_fetcher import backoff, metrics
+from mailfetch_fetcher import backoff
+from mailfetch_fetcher.acting import Acting
 from mailfetch_fetcher.auth.password import SecretWatch
-from mailfetch_fetcher.clock import rfc3339
 from mailfetch_fetcher.connect import make_source
-from mailfetch_fetcher.contract.assignment import Assignment, fingerprint
+from mailfetch_fetcher.contract.assignment import Assignment
 from mailfetch_fetcher.contract.keys import StreamKeys
-from mailfetch_fetcher.contract.report import ConnectionReport, Problem
 from mailfetch_fetcher.contract.units import duration, period
 from mailfetch_fetcher.environment import Environment, redis_target
-from mailfetch_fetcher.errors import FetchError, GateClosed, Pace, SourceError
+from mailfetch_fetcher.errors import FetchError, GateClosed, Pace, StoreError
+from mailfetch_fetcher.memory import RESUME, Memory
+from mailfetch_fetcher.news import News
+from mailfetch_fetcher.pulse import SLACK, Pulse, Stopped
 from mailfetch_fetcher.round import Round
 from mailfetch_fetcher.sources.base import Source
 from mailfetch_fetcher.store.mailbox import Mailbox
 from mailfetch_fetcher.store.model import Owner, QueuePolicy
+from mailfetch_fetcher.store.target import Target
 
 log = logging.getLogger(__name__)
 _SOON = 5.0
 """Seconds between looks at actions that are not durable yet."""
+_CONNECTING = 6
+"""Timeouts of the server that connecting may take: name, several addresses, TLS, login, folder."""
 
 
 class Session:
     """Runs one assignment until it is stopped."""
 
-    def __init__(self, *, assignment: Assignment, cluster_id: str, env: Environment) -> None:
+    def __init__(self, *, assignment: Assignment, cluster_id: str, env: Environment, memory: Memory) -> None:
+        """Starts nothing yet.
+
+        Args:
+            assignment: What to do.
+            cluster_id: The cluster.
+            env: What all sessions share.
+            memory: What the process knows of the state; this session has it for itself until it has ended.
+        """
         self._assignment = assignment
         self._cluster_id = cluster_id
         self._env = env
-        self._name = assignment.name
+        self._memory = memory
+        self._news = News(assignment=assignment, env=env)
         self._extra = {"connection": assignment.name, "namespace": assignment.namespace}
+        self._timeout = duration(assignment.spec.schedule.timeout, default=30.0)
         self._stop = threading.Event()
         self._nudge = threading.Event()
         self._source: Source | None = None
         self._mailbox: Mailbox | None = None
-        self._failures = 0
-        self._seen_state = assignment.state_id
+        self._act_first = False
         self._thread = threading.Thread(target=self.run, name=assignment.name, daemon=True)
 
     # -- used by the pool ------------------------------------------------------------------
@@ -60,7 +76,7 @@ class Session:
         """Takes over what may change while the session runs (requests, generation)."""
         asked = assignment.requests != self._assignment.requests
         self._assignment = assignment
-        self._env.hub.update(self._name, generation=assignment.generation)
+        self._news.changed(assignment)
         if asked:
             self.nudge()
 
@@ -76,7 +92,7 @@ class Session:
         self.nudge()
 
     def cut(self) -> None:
-        """Closes the connection under a session that does not end by itself."""
+        """Closes the connection under a session that does not end by itself, or that lost its lease."""
         if source := self._source:
             source.close()
 
@@ -89,91 +105,117 @@ class Session:
 
     def run(self) -> None:
         """The loop of the session."""
-        self._env.hub.put(self._name, self._first_report())
+        self._news.begun(generation=self._assignment.generation)
         watch = SecretWatch(self._assignment.spec, directory=self._env.secrets)
         while not self._stop.is_set():
             watch.mark()
-            try:
-                self._life()
-            except GateClosed as e:
-                self._close()
-                self._wait_for_approval(e)
-            except FetchError as e:
-                self._failed(e)
-            except Exception:
-                log.exception("internal error", extra=self._extra)
-                text = "internal error in the fetcher; its log has the details, please report it"
-                self._failed(FetchError("FetcherUnavailable", text, pace=Pace.CONFIGURATION))
-            finally:
-                self._close()
-            if self._failures and not self._stop.is_set():
-                self._back_off(watch)
+            seconds = self._attempt()
+            if math.isinf(seconds):
+                self._stop.wait()  # the pool replaces this session when the gate has opened again
+            elif seconds:
+                self._back_off(seconds, watch)
 
-    def _life(self) -> None:
+    def _attempt(self) -> float:
+        """One life; returns how long to wait before the next one, which is for ever when the gate is closed."""
+        try:
+            self._live()
+        except Stopped:
+            pass
+        except GateClosed as e:
+            self._news.waiting(e)
+            return math.inf
+        except FetchError as e:
+            return self._failed(e)
+        except Exception:
+            log.exception("internal error", extra=self._extra)
+            text = "internal error in the fetcher; its log has the details, please report it"
+            return self._failed(FetchError("FetcherUnavailable", text, pace=Pace.CONFIGURATION))
+        finally:
+            self._close()
+        return 0.0
+
+    def _live(self) -> None:
         """From taking the lease to the first failure."""
         a = self._assignment
-        timeout = duration(a.spec.schedule.timeout, default=30.0)
-        mailbox = self._mailbox = self._make_mailbox()
+        target = redis_target(self._env.redis, namespace=a.namespace)
+        mailbox = self._mailbox = self._make_mailbox(target)
+        pulse = Pulse(mailbox=mailbox, timeout=self._timeout, stopping=self._stop.is_set)
         state = mailbox.open(
             identity=a.identity,
             gate_epoch=a.gate_epoch,
-            create=not self._seen_state,
-            state_id=self._seen_state,
-            known_seq=a.seq,
+            create=not self._memory.state_id,
+            state_id=self._memory.state_id,
+            known_seq=self._memory.seq,
         )
-        self._seen_state = state.state_id
-        self._env.hub.update(
-            self._name,
-            state_id=state.state_id,
-            gate_epoch=state.gate_epoch,
-            identity=a.identity,
-            seq=state.seq,
-            messages=state.messages,
-        )
-        mailbox.progress(within=8 * timeout)
+        self._memory.opened(state)
+        self._news.opened(state)
+        pulse.beat(extra=_CONNECTING * self._timeout)
         source = self._source = make_source(a, secrets=self._env.secrets)
-        if self._stop.is_set():  # stop() may have looked for a source just before there was one
-            return
+        pulse.check()  # stop() may have looked for a source just before there was one
         opened = source.open()
-        log.info("connected", extra=self._extra)
-        self._env.hub.update(
-            self._name, connected=True, insecure=opened.insecure, uid_validity=opened.uid_validity, phase="CatchingUp"
+        self._news.connected(opened)
+        acting = Acting(
+            assignment=a, source=source, mailbox=mailbox, env=self._env, pulse=pulse, paused_at=self._paused_at
         )
         run = Round(
             assignment=a,
-            opened=opened,
+            uid_validity=opened.uid_validity,
             source=source,
             mailbox=mailbox,
             env=self._env,
             cursor=state.cursor,
-            stopping=self._stop.is_set,
+            pulse=pulse,
+            act=acting.finish,
+            committed=self._news.committed,
         )
-        while not self._stop.is_set():
-            self._nudge.clear()
-            asked = self._assignment.requests
-            run.download()
-            run.finish_actions()
-            if self._stop.is_set():
-                return
-            self._succeeded(push=opened.can_push, requests=asked)
-            self._wait(source, mailbox, actions_waiting=run.actions_waiting)
+        # What stops a download (a full queue, a mail that is too large) must not hold up the actions for ever; what
+        # stops the actions must not hold up the download: so the first to go is the one that did not fail.
+        act_first, self._act_first = self._act_first, False
+        if act_first:
+            acting.finish()
+        try:
+            self._rounds(run, acting, push=opened.can_push, target=target)
+        finally:
+            self._act_first = run.downloading
 
-    def _wait(self, source: Source, mailbox: Mailbox, *, actions_waiting: bool) -> None:
+    def _rounds(self, run: Round, acting: Acting, *, push: bool, target: Target) -> None:
+        assert self._source
+        assert self._mailbox
+        while True:
+            self._nudge.clear()
+            asked = self._assignment.requests  # before the round: it does what was asked by now
+            run.download()
+            acting.finish()
+            done = {name: asked[name] for name in ("fetch", RESUME) if name in asked}
+            self._news.caught_up(push=push, requests=done)
+            self._wait(self._source, self._mailbox, soon=acting.waiting)
+            if self._redis_moved(target):
+                return
+
+    def _wait(self, source: Source, mailbox: Mailbox, *, soon: bool) -> None:
         if self._nudge.is_set():
             return
         interval = duration(self._assignment.spec.schedule.interval, default=60.0)
-        timeout = duration(self._assignment.spec.schedule.timeout, default=30.0)
-        seconds = min(interval, _SOON) if actions_waiting else interval
-        mailbox.progress(within=seconds + timeout)
+        seconds = min(interval, _SOON) if soon else interval
+        mailbox.progress(within=seconds + 2 * self._timeout + SLACK)
         source.wait(seconds)
-        mailbox.progress(within=timeout)
 
-    def _make_mailbox(self) -> Mailbox:
+    def _redis_moved(self, target: Target) -> bool:
+        """The Redis Secret names another Redis (or password): everything is read anew there."""
+        try:
+            return redis_target(self._env.redis, namespace=self._assignment.namespace) != target
+        except StoreError:
+            return False  # it is missing at the moment: the link that there is goes on
+
+    def _paused_at(self) -> int:
+        return 0 if self._memory.resumed(self._assignment.requests) else self._memory.paused_at
+
+    def _make_mailbox(self, target: Target) -> Mailbox:
         a = self._assignment
         queue, after = a.spec.queue, a.spec.after_download
         groups = {*queue.consumer_groups, *([after.consumer_group] if after.consumer_group else [])}
         return Mailbox(
-            target=redis_target(self._env.redis, namespace=a.namespace),
+            target=target,
             keys=StreamKeys(namespace=a.namespace, stream=a.stream).connection(a.name),
             owner=Owner(pod_uid=self._env.pod_uid),
             cluster_id=self._cluster_id,
@@ -185,75 +227,34 @@ class Session:
             ),
             leases=self._env.leases,
             clock=self._env.clock,
+            on_lost=self.cut,
         )
+
+    def _failed(self, error: FetchError) -> float:
+        if self._stop.is_set():  # cut off while stopping: not worth telling
+            return 0.0
+        self._news.failed(error)
+        return backoff.delay(error, self._news.failures, chance=random.random())  # noqa: S311 - jitter
+
+    def _back_off(self, seconds: float, watch: SecretWatch) -> None:
+        """Waits; a nudge, a changed Secret or the end of the session ends it at once."""
+        end = self._env.clock.monotonic() + seconds
+        while (left := end - self._env.clock.monotonic()) > 0 and not self._stop.is_set():
+            if self._nudge.wait(min(left, 1.0)) or watch.changed():
+                break
+        self._nudge.clear()
 
     def _close(self) -> None:
         source, self._source = self._source, None
         mailbox, self._mailbox = self._mailbox, None
-        if source:
-            source.close()
-        if mailbox:
-            mailbox.close(release=True)
+        try:
+            if source:
+                source.close()
+        finally:
+            if mailbox:
+                self._remember(mailbox)
+                mailbox.close(release=True)
 
-    # -- telling ---------------------------------------------------------------------------
-
-    def _first_report(self) -> ConnectionReport:
-        a = self._assignment
-        return ConnectionReport(
-            uid=a.uid, generation=a.generation, fingerprint=fingerprint(a), phase="Starting", identity=a.identity
-        )
-
-    def _succeeded(self, *, push: bool, requests: dict[str, str]) -> None:
-        self._failures = 0
-        now = self._env.clock.now()
-        labels = (self._assignment.namespace, self._name)
-        metrics.LAST_SUCCESS.labels(*labels).set(now.timestamp())
-        self._env.hub.update(self._name, quiet=True, last_success_time=rfc3339(now))
-        self._env.hub.update(
-            self._name,
-            phase="Listening" if push else "Polling",
-            problem=None,
-            failures=0,
-            progress=None,
-            requests={k: v for k, v in requests.items() if k == "fetch"},
-        )
-
-    def _failed(self, error: FetchError) -> None:
-        self._failures += 1
-        labels = (self._assignment.namespace, self._name)
-        metrics.FAILURES.labels(*labels, error.reason).inc()
-        if error.reason in ("AuthFailed", "AuthorizationRequired"):
-            metrics.LOGIN_FAILURES.labels(*labels, error.reason).inc()
-        log.warning(error.message, extra=self._extra | {"reason": error.reason, "failures": self._failures})
-        problem = Problem(reason=error.reason, message=error.message, time=rfc3339(self._env.clock.now()))
-        old = self._env.hub.get(self._name)
-        if old and old.problem and (old.problem.reason, old.problem.message) == (problem.reason, problem.message):
-            problem = old.problem  # the same failure again is no news
-        self._env.hub.update(self._name, quiet=True, failures=self._failures)
-        self._env.hub.update(
-            self._name,
-            phase="BackingOff",
-            problem=problem,
-            last_problem=problem,
-            connected=not isinstance(error, SourceError),
-            progress=None,
-        )
-        self._last_error = error
-
-    def _back_off(self, watch: SecretWatch) -> None:
-        """Waits; a nudge or a changed Secret ends it at once."""
-        self._nudge.clear()
-        chance = random.random()  # noqa: S311 - jitter
-        seconds = backoff.delay(self._last_error, self._failures, chance=chance)
-        end = self._env.clock.monotonic() + seconds
-        while (left := end - self._env.clock.monotonic()) > 0:
-            if self._nudge.wait(min(left, 1.0)) or watch.changed():
-                return
-
-    def _wait_for_approval(self, gate: GateClosed) -> None:
-        """Stands still; the pool replaces this session when the gate has opened again."""
-        log.warning(gate.message, extra=self._extra | {"gate": gate.gate})
-        self._env.hub.update(
-            self._name, phase="Waiting", gate=gate.gate, gate_message=gate.message, problem=None, progress=None
-        )
-        self._stop.wait()
+    def _remember(self, mailbox: Mailbox) -> None:
+        with contextlib.suppress(StoreError):  # it was never open
+            self._memory.seq = max(self._memory.seq, mailbox.state.seq)

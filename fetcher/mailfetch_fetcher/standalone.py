@@ -3,31 +3,31 @@
 import argparse
 import contextlib
 import os
-import secrets as random_secrets
 import shutil
 import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mailfetch_fetcher.budget import ByteBudget
 from mailfetch_fetcher.clock import Clock
 from mailfetch_fetcher.contract.assignment import Assignment, Assignments
 from mailfetch_fetcher.contract.probe import ProbeResult
 from mailfetch_fetcher.contract.report import ConnectionReport
 from mailfetch_fetcher.embedded import embedded_valkey
-from mailfetch_fetcher.environment import Environment
+from mailfetch_fetcher.environment import make_environment, redis_target
+from mailfetch_fetcher.errors import FetchError
 from mailfetch_fetcher.manifest import assignments, load, write_secrets
 from mailfetch_fetcher.pool import Pool
 from mailfetch_fetcher.probe import examine
-from mailfetch_fetcher.report import ReportHub
 from mailfetch_fetcher.server import serve
-from mailfetch_fetcher.store.lease import LeaseKeeper
 
 CLUSTER_ID = "standalone"
+_PASSING = ("ConnectionFailed", "StoreUnavailable", "Throttled")
+"""With `--once`: failures that are tried again before they count."""
+_TRIES = 3
 _DATA = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "mailfetch"
 
 
@@ -43,24 +43,41 @@ class _Setting:
 
 def probe(args: argparse.Namespace) -> int:
     """Tests and estimates each connection of the file; 0 if all tests succeeded, 1 if one failed, 2 for a bad file."""
-    try:
+
+    def look() -> int:
         with _setting(args) as setting:
-            results = _examine(setting)
-    except (ValueError, RuntimeError) as e:
-        return _refuse(str(e))
-    return 1 if any(r.problem for r in results) else 0
+            return 1 if any(r.problem for r in _examine(setting)) else 0
+
+    return _answered(look)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Downloads until stopped (with `--once`: until caught up); 1 if a connection failed, 2 for a bad file."""
-    try:
+    """Downloads until stopped (with `--once`: until caught up).
+
+    Returns:
+        With `--once` 1 if a connection failed, or waits, or its after-download actions are held; 2 for a bad file.
+    """
+
+    def work() -> int:
         with _setting(args) as setting:
             results = _examine(setting)
             if not args.yes and not _agreed(setting, results):
                 return 1
             return _download(setting, once=args.once, port=args.http)
-    except (ValueError, RuntimeError) as e:
-        return _refuse(str(e))
+
+    return _answered(work)
+
+
+def _answered(work: Callable[[], int]) -> int:
+    """Faults of the file or the machine are told in one line."""
+    try:
+        return work()
+    except (ValueError, RuntimeError, FetchError, OSError) as e:
+        sys.stderr.write(f"mailfetch-fetcher: {e}\n")
+        return 2
+    except (KeyboardInterrupt, EOFError):
+        sys.stderr.write("\n")
+        return 130
 
 
 @contextlib.contextmanager
@@ -83,7 +100,8 @@ def _setting(args: argparse.Namespace) -> Iterator[_Setting]:
         (redis / "url").write_text(url)
         if args.redis_ca:
             shutil.copy(args.redis_ca, redis / "ca.crt")
-        yield _Setting(connections=connections, secrets=args.secrets or laid, redis=redis, url=_without_password(url))
+        shown = str(redis_target(redis, namespace="default"))  # without user and password
+        yield _Setting(connections=connections, secrets=args.secrets or laid, redis=redis, url=shown)
 
 
 def _examine(setting: _Setting) -> list[ProbeResult]:
@@ -122,51 +140,50 @@ def _download(setting: _Setting, *, once: bool, port: int | None) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    clock = Clock()
-    hub = ReportHub(fetcher="standalone", monotonic=clock.monotonic)
-    leases = LeaseKeeper(clock=clock)
-    pool = Pool(
-        Environment(
-            pod_uid=os.environ.get("POD_UID") or random_secrets.token_hex(8),
-            secrets=setting.secrets,
-            redis=setting.redis,
-            leases=leases,
-            hub=hub,
-            budget=ByteBudget(),
-            clock=clock,
-        )
-    )
-    server = serve(hub=hub, healthy=pool.trouble, host="127.0.0.1", port=port) if port is not None else None
+    env = make_environment(fetcher="standalone", secrets=setting.secrets, redis=setting.redis)
+    pool = Pool(env)
+    server = None
+    if port is not None:
+        server = serve(hub=env.hub, healthy=lambda: pool.trouble() or env.leases.trouble(), host="127.0.0.1", port=port)
     for a in setting.connections:
         _say(f"{a.name}: downloading into stream mail:{{{a.namespace}/{a.stream}}}:queue at {setting.url}")
     if not once:
         _say("press Ctrl-C to stop")
-    pool.assign(Assignments(cluster_id=CLUSTER_ID, connections=setting.connections))
-    shown: dict[str, str] = {}
-    revision = ""
-    while not stop.is_set():
-        pool.tick()
-        report = hub.wait(revision, 1.0)
-        revision = report.revision
-        _show(report.connections, shown)
-        if (
-            once
-            and len(report.connections) == len(setting.connections)
-            and all(map(_settled, report.connections.values()))
-        ):
-            break
-    failed = any(r.problem or r.gate for r in hub.wait("", 0).connections.values())
-    pool.stop()
-    leases.stop()
-    if server:
-        server.shutdown()
-    return 1 if failed and once else 0
+    try:
+        pool.assign(Assignments(cluster_id=CLUSTER_ID, connections=setting.connections))
+        shown: dict[str, str] = {}
+        revision = ""
+        while not stop.is_set():
+            pool.tick()
+            report = env.hub.wait(revision, 1.0)
+            revision = report.revision
+            _show(report.connections, shown)
+            if once and _all_settled(report.connections, expected=len(setting.connections)):
+                break
+        connections = env.hub.wait("", 0).connections
+    finally:
+        if pool.stop():
+            env.leases.stop()
+        if server:
+            server.shutdown()
+    return 0 if not once or all(map(_good, connections.values())) else 1
+
+
+def _all_settled(connections: Mapping[str, ConnectionReport], *, expected: int) -> bool:
+    return len(connections) == expected and all(map(_settled, connections.values()))
 
 
 def _settled(report: ConnectionReport) -> bool:
-    if report.problem or report.gate:
-        return True
-    return report.phase in ("Listening", "Polling") and report.actions.reason != "Pending"
+    """Waiting longer changes nothing."""
+    if report.problem:
+        return report.problem.reason not in _PASSING or report.failures >= _TRIES
+    return bool(report.gate) or (
+        report.phase in ("Listening", "Polling") and (report.actions.reason != "Pending" or not report.actions.pending)
+    )
+
+
+def _good(report: ConnectionReport) -> bool:
+    return report.phase in ("Listening", "Polling") and not report.problem and report.actions.reason == "Done"
 
 
 def _show(connections: dict[str, ConnectionReport], shown: dict[str, str]) -> None:
@@ -179,7 +196,7 @@ def _show(connections: dict[str, ConnectionReport], shown: dict[str, str]) -> No
         elif p := r.progress:
             text = f"{p.done} of {p.total} mails ({p.per_second}/s, done about {p.expected_end[11:16]} UTC)"
         elif r.phase in ("Listening", "Polling"):
-            text = f"up to date, {r.messages} mails downloaded in all, {r.phase.lower()}"
+            text = f"up to date, {r.messages} mails downloaded in all, {r.phase.lower()}{_held(r)}"
         else:
             continue
         if shown.get(name) != text:
@@ -187,16 +204,13 @@ def _show(connections: dict[str, ConnectionReport], shown: dict[str, str]) -> No
             _say(f"{name}: {text}")
 
 
-def _without_password(url: str) -> str:
-    head, at, tail = url.rpartition("@")
-    return head.split("://")[0] + "://…@" + tail if at else url
+def _held(report: ConnectionReport) -> str:
+    actions = report.actions
+    if actions.reason == "Done":
+        return ""
+    return f"; {actions.pending} after-download actions, {actions.reason}: {actions.message}"
 
 
 def _say(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
-
-
-def _refuse(text: str) -> int:
-    sys.stderr.write(f"mailfetch-fetcher: {text}\n")
-    return 2
