@@ -25,9 +25,10 @@ COPY fetcher fetcher
 RUN python -m pip --python /build/bin/python wheel -q --no-deps --no-index --no-build-isolation -w /wheels . \
     && python -m pip --python /opt/mailfetch/bin/python install -q --no-compile --no-deps --no-index \
        /wheels/*.whl
-# The root file system will be read-only, so bytecode is made here; not of the thousands of generated classes of the
-# Kubernetes client, of which hardly any is ever loaded: 50 MB.
-RUN /opt/mailfetch/bin/python -m compileall -q -j 0 -x 'kubernetes/(aio/)?client/(api|models)/' /opt/mailfetch/lib
+# The root file system will be read-only, so bytecode is made here (not checked against time stamps, which a build may
+# reset); not of the thousands of generated classes of the Kubernetes client, of which hardly any is loaded: 50 MB.
+RUN /opt/mailfetch/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash \
+      -x 'kubernetes/(aio/)?client/(api|models)/' /opt/mailfetch/lib
 
 # The base without what a running service has no use for.
 FROM ${BASE} AS trimmed

