@@ -71,10 +71,10 @@ class Dovecot:
         self._process: subprocess.Popen[bytes] | None = None
         self._delivered = 0
         (self.directory / "mail").mkdir()
+        (self.directory / "users").mkdir()
         self._passwords: dict[str, str] = {}
         for n in range(1, 51):
-            self._passwords[f"user{n}@mail.test"] = f"pass{n}"
-        self._write_users()
+            self._write_user(f"user{n}@mail.test", f"pass{n}")
 
     def __enter__(self) -> Self:
         self.start()
@@ -89,7 +89,8 @@ class Dovecot:
         """Starts it and returns when it answers; with another certificate from now on if one is given."""
         self.certificate = certificate or self.certificate
         self._write_config()
-        self._own(self.directory)
+        for path in (self.directory, *self.directory.rglob("*")):
+            self._own_one(path)
         command = ["setpriv", "--pdeathsig", "TERM"]
         if self._root:
             command += [f"--reuid={self._account.pw_uid}", f"--regid={self._account.pw_gid}", "--clear-groups"]
@@ -99,6 +100,7 @@ class Dovecot:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
+                start_new_session=True,
             )
         self._await_greeting()
 
@@ -120,8 +122,12 @@ class Dovecot:
         self.start(certificate=certificate)
 
     def stop(self) -> None:
-        """Stops the server and removes everything."""
-        self.halt()
+        """Ends the server at once and removes everything."""
+        if self._process:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
         shutil.rmtree(self.directory, ignore_errors=True)
 
     @property
@@ -133,9 +139,12 @@ class Dovecot:
     # ---- users ----
 
     def add_user(self, user: str, password: str) -> None:
-        """Adds a user, or changes the password; at once, without a restart."""
-        self._passwords[user] = password
-        self._write_users()
+        """Adds a user, or changes the password, without a restart; returns when Dovecot knows."""
+        known = user in self._passwords
+        self._write_user(user, password)
+        deadline = time.monotonic() + DEADLINE
+        while known and self._process and not self._accepts(user, password) and time.monotonic() < deadline:
+            time.sleep(0.05)  # Dovecot looks at the file of a user at most once a second
 
     def password(self, user: str) -> str:
         return self._passwords[user]
@@ -244,14 +253,16 @@ class Dovecot:
         """Dovecot's user may not read the directory of the certificates."""
         return Path(shutil.copy(file, self.directory / file.name))
 
-    def _write_users(self) -> None:
-        def line(user: str, password: str) -> str:
-            return f"{user}:{{PLAIN.b64}}{base64.b64encode(password.encode()).decode()}::::::\n"
+    def _write_user(self, user: str, password: str) -> None:
+        """A file for each user: a new one is known at once."""
+        self._passwords[user] = password
+        file = self.directory / "users" / user
+        secret = base64.b64encode(password.encode()).decode()
+        file.write_text(f"{user}:{{PLAIN.b64}}{secret}::::::\n")
+        self._own_one(file)
 
-        fresh = self.directory / "users.new"
-        fresh.write_text("".join(line(*item) for item in self._passwords.items()))
-        self._own_one(fresh)
-        fresh.rename(self.directory / "users")
+    def _accepts(self, user: str, password: str) -> bool:
+        return run([DOVEADM, "-c", self._config, "auth", "test", user, password], check=False).returncode == 0
 
     def _maildir(self, user: str, folder: str) -> Path:
         path = self.directory / "mail" / user / "Maildir"
@@ -259,15 +270,9 @@ class Dovecot:
             path = Path(self.doveadm("mailbox", "path", "-u", user, folder).strip())
         for name in ("cur", "new", "tmp"):
             (path / name).mkdir(parents=True, exist_ok=True)
-        self._own(self.directory / "mail" / user, deep=False)
-        for owned in (path.parent, path, *path.iterdir()):
+        for owned in (self.directory / "mail" / user, path.parent, path, *path.iterdir()):
             self._own_one(owned)
         return path
-
-    def _own(self, path: Path, *, deep: bool = True) -> None:
-        self._own_one(path)
-        for below in path.rglob("*") if deep else ():
-            self._own_one(below)
 
     def _own_one(self, path: Path) -> None:
         if self._root:

@@ -96,6 +96,7 @@ class Actions:
         self._wire.run(b"EXPUNGE")
 
     def _refuse_foreign(self, uids: list[int]) -> None:
+        self._wire.run(b"NOOP")  # lets the server tell us of flags that changed
         if foreign := set(search(self._wire, b"DELETED")) - set(uids):
             raise _Impossible(
                 f"{len(foreign)} other mails in the folder {self._settings.folder} are flagged as deleted (UID "
