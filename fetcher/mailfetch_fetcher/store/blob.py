@@ -1,7 +1,7 @@
 """A large body on its way into Redis: parts appended to a string with a TTL, which the commit takes away.
 
-Its id is new for each attempt, and each part is appended only if Redis holds exactly what was written before; after any
-doubt the blob is abandoned (its TTL removes it) and the mail is downloaded again under a new id.
+Its id is new for each attempt, and after each part its length must be what was written so far. After any doubt the blob
+is abandoned (its TTL removes it at the latest) and the mail is downloaded again under a new id.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from mailfetch_fetcher.store.failures import error_text, refused
 from mailfetch_fetcher.store.link import Link
 from mailfetch_fetcher.store.model import Blob
 
-TTL_MS = 3_600_000
+TTL_MS = 600_000
 """Time from a part to the next one, and from the last to the commit."""
 
 
@@ -36,7 +36,7 @@ class BlobWriter:
         self._link = link
         self._make_room = make_room
         self._id = secrets.token_hex(16)
-        self._key = stream.blob(self._id)
+        self.key = stream.blob(self._id)
         self._size = 0
 
     def append(self, part: bytes) -> None:
@@ -47,15 +47,15 @@ class BlobWriter:
         """
         if not part:
             return
-        command = scripts.evaluate(scripts.APPEND, keys=[self._key], args=[self._size, part, TTL_MS])
+        command = scripts.evaluate(scripts.APPEND, keys=[self.key], args=[part, TTL_MS])
         length = self._send(command, size=self._size + len(part))
         self._size += len(part)
         if length != self._size:
             self.discard()
             raise StoreError(
                 "StoreUnavailable",
-                f"a large mail of which {self._size} bytes were written has {max(length, 0)} bytes in Redis: it lost "
-                "some (a failover, or the mail took too long); it is downloaded again",
+                f"a large mail of which {self._size} bytes were written has {length} bytes in Redis (a failover, "
+                "or the mail took too long); it is downloaded again",
             )
 
     def _send(self, command: list[Any], *, size: int) -> int:
@@ -76,5 +76,11 @@ class BlobWriter:
 
     def discard(self) -> None:
         """Removes what was written, if Redis can be reached; otherwise its TTL does."""
+        discard_blobs(self._link, [self.key])
+
+
+def discard_blobs(link: Link, keys: list[str]) -> None:
+    """Removes those that no commit has taken over, also if it is not known whether one has. Never raises."""
+    if keys and not link.dead:
         with contextlib.suppress(StoreError, redis.ResponseError):
-            self._link.call("UNLINK", self._key)
+            link.call(*scripts.evaluate(scripts.DISCARD, keys=keys, args=[]))

@@ -136,13 +136,10 @@ class Mailbox:
         """
         self._failed = self._failed or "it was closed"
         self._leases.remove(self._lease)
-        if self._writer and release and not self._lease.lost:
-            with contextlib.suppress(StoreError, redis.ResponseError):
-                link = self._writer.link if not self._writer.link.dead else Link(self._target, timeout=2.0)
-                link.call(*scripts.evaluate(scripts.RELEASE, keys=[self._keys.lease], args=[str(self._owner)]))
-                link.close()
         if self._writer:
-            self._writer.link.close()
+            if release and not self._lease.lost:
+                self._release(self._writer)
+            self._writer.close()
         if self._actions:
             self._actions.close()
 
@@ -249,6 +246,12 @@ class Mailbox:
         except BaseException as e:
             self._failed = self._failed or str(e) or type(e).__name__
             raise
+
+    def _release(self, writer: Writer) -> None:
+        with contextlib.suppress(StoreError, redis.ResponseError):
+            if writer.link.dead:
+                writer.link = Link(self._target, timeout=2.0)
+            writer.link.call(*scripts.evaluate(scripts.RELEASE, keys=[self._keys.lease], args=[str(self._owner)]))
 
     def _open_writer(self) -> Writer:
         if self._writer is None:

@@ -17,6 +17,7 @@ def _load(name: str) -> str:
 
 COMMIT: Final = _load("commit")
 APPEND: Final = _load("append")
+DISCARD: Final = _load("discard")
 CREATE: Final = _load("create")
 TAKE: Final = _load("take")
 RENEW: Final = _load("renew")

@@ -11,9 +11,9 @@ from mailfetch_fetcher.store.failures import error_text, refused
 from mailfetch_fetcher.store.link import Link
 from mailfetch_fetcher.store.model import QueuePolicy
 
-COUNT = 50
+COUNT = 20
 """Entries of one look: their bodies pass through the script."""
-LOOKS = 200
+LOOKS = 500
 """Looks of one call; what is left waits for the next."""
 
 

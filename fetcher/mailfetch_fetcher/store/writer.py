@@ -17,12 +17,12 @@ from mailfetch_fetcher.clock import Clock, rfc3339
 from mailfetch_fetcher.contract.keys import ConnectionKeys
 from mailfetch_fetcher.errors import Fenced, GateClosed, Pace, StoreError
 from mailfetch_fetcher.store import hashes
-from mailfetch_fetcher.store.blob import BlobWriter
+from mailfetch_fetcher.store.blob import BlobWriter, discard_blobs
 from mailfetch_fetcher.store.commit import CommitPlan, anchor, build_commit, check_batch
 from mailfetch_fetcher.store.failures import error_text, refused
 from mailfetch_fetcher.store.lease import Lease
 from mailfetch_fetcher.store.link import Link
-from mailfetch_fetcher.store.model import Batch, Mail, QueuePolicy, State
+from mailfetch_fetcher.store.model import Batch, Blob, Mail, QueuePolicy, State
 from mailfetch_fetcher.store.target import Target
 from mailfetch_fetcher.store.trim import Trimmed, trim_queue
 
@@ -66,6 +66,7 @@ class Writer:
         self._clock = clock
         self._wait = wait
         self._lock = threading.Lock()
+        self._blobs: set[str] = set()
 
     def commit(self, batch: Batch) -> None:
         """Mails, log lines and cursor, all or nothing.
@@ -91,7 +92,14 @@ class Writer:
 
     def start_blob(self) -> BlobWriter:
         """A place for a large body, on this link."""
-        return BlobWriter(self.link, stream=self._keys.stream, make_room=lambda: self._make_room().removed > 0)
+        blob = BlobWriter(self.link, stream=self._keys.stream, make_room=lambda: self._make_room().removed > 0)
+        self._blobs.add(blob.key)
+        return blob
+
+    def close(self) -> None:
+        """Removes blobs that were not committed, and closes the link."""
+        discard_blobs(self.link, sorted(self._blobs))
+        self.link.close()
 
     def _make_room(self) -> Trimmed:
         """Acknowledged entries go first, whatever their age."""
@@ -166,6 +174,8 @@ class Writer:
             anchor=anchor(plan) or self.state.anchor,
             messages=self.state.messages + len(mails),
         )
+        blobs = (self._keys.stream.blob(mail.body.blob_id) for mail in mails if isinstance(mail.body, Blob))
+        self._blobs.difference_update(blobs)
         self.committed.update(mail.ref for mail in mails if mail.action)
 
     def _problem(self, kind: str, reply: list[Any], mails: Sequence[Mail], trimmed: Trimmed | None = None) -> Exception:

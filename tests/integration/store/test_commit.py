@@ -216,6 +216,15 @@ def test_another_owner_fences_and_nothing_is_written(store: Store) -> None:
     assert len(store.entries()) == 1
 
 
+def test_another_owner_fences_even_with_the_same_tip(store: Store) -> None:
+    mailbox = store.opened()
+    store.client.hset(KEYS.state, "owner", "pod-2 0123456789abcdef")
+    before = store.snapshot()
+    with pytest.raises(Fenced):
+        mailbox.commit(batch(mail(1)))
+    assert store.snapshot() == before
+
+
 def test_a_changed_tip_fences_even_its_own_owner(store: Store) -> None:
     mailbox = store.opened()
     store.client.hset(KEYS.state, "tip", "somebody-changed-it")

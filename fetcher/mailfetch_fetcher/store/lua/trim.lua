@@ -78,4 +78,8 @@ for _, entry in ipairs(looked) do
   end
 end
 if #looked == tonumber(ARGV[6]) then answer[2] = '(' .. looked[#looked][1] end
+if forced > 0 then -- the bodies that were looked at still fill the memory that was to be freed
+  looked = nil
+  collectgarbage()
+end
 return answer
