@@ -85,7 +85,7 @@ class ImapSource:
         try:
             return self._open_folder(login)
         except Refused as e:
-            raise errors.refused(self._settings.address, "open the folder", e.text) from e
+            raise errors.refused(self._settings.address, "open the mailbox", e.text) from e
 
     def snapshot(self, cursor: str, *, unseen: bool = False) -> Snapshot:
         """See `Source`; `unseen` costs one round trip more."""
@@ -120,14 +120,16 @@ class ImapSource:
         self._waker.wake()
 
     def close(self) -> None:
-        """See `Source`. From another thread it only ends the connection; the thread that uses it then closes it."""
+        """See `Source`. From another thread it only ends the connection; the thread that uses it then frees it."""
         self._closed = True
         self._waker.wake()
         wire = self._wire
-        if wire and threading.get_ident() != self._owner:
-            wire.shut()
-        elif wire:
-            self._wire = None
+        if self._owner not in (0, threading.get_ident()):
+            if wire:
+                wire.shut()
+            return
+        self._waker.close()
+        if wire:
             wire.close()
 
     # ---- beyond Source ----

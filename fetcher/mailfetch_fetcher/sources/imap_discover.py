@@ -78,9 +78,11 @@ class Discovery:
         gap = self._folder.uid_next - 1 - at.uid
         if gap > _COUNTABLE:
             return min(gap, total), False
-        # A bounded number of mails came before SELECT; `*` because more may have come since.
-        uids = (uid_and_size(a.text)[0] for a in self._wire.run(b"UID FETCH %d:* (UID)" % (at.uid + 1)) if a.is_fetch)
-        return len({uid for uid in uids if uid > at.uid}), True
+        # `*` because more may have come since SELECT; that many are not kept, only counted.
+        count = 0
+        for answer in self._wire.answers(self._wire.start(b"UID FETCH %d:* (UID)" % (at.uid + 1))):
+            count += answer.is_fetch and uid_and_size(answer.text)[0] > at.uid
+        return count, True
 
     def _count_unseen(self, total: int) -> int:
         if self._can_count:

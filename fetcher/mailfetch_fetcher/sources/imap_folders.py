@@ -187,7 +187,8 @@ def check_permission(wire: Wire, settings: ImapSettings, folder: Folder, capabil
     if folder.read_only:
         raise errors.read_only(settings.action, settings.folder)
     flag = "\\seen" if settings.action == "MarkSeen" else "\\deleted"
-    if folder.permanent and flag not in folder.permanent:
+    by_extension = settings.action == "Move" and "MOVE" in capabilities  # flags nothing
+    if folder.permanent and flag not in folder.permanent and not by_extension:
         shown = flag[0] + flag[1:].capitalize()
         raise errors.not_permitted(settings.action, settings.folder, f"the flag {shown} cannot be set for ever")
     if "ACL" not in capabilities:

@@ -11,9 +11,10 @@ import time
 from pathlib import Path
 
 from tests.servers.certs import Certificates
-from tests.servers.checker import Mailbox, read_mailbox
+from tests.servers.checker import Mailbox, check, read_mailbox
 from tests.servers.dovecot import Dovecot
 from tests.servers.mailgen import mails
+from tests.servers.redis import RedisServer
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 RUNNER = """
@@ -74,3 +75,30 @@ def test_a_changed_password_counts_when_add_user_returns(dovecot: Dovecot, user:
     dovecot.add_user(user, "another")
     with dovecot.client(user):
         pass
+
+
+def test_the_checker_reads_bodies_and_blobs(dovecot: Dovecot, user: str, certificates: Certificates) -> None:
+    """A stream written by hand as the documentation of the queue has it: one mail inline, one as a blob, one wrong."""
+    raws = dovecot.fill(user, mails(4))
+    mailbox = Mailbox(host="127.0.0.1", port=dovecot.imaps_port, user=user, password="secret", ca=certificates.ca)
+    with RedisServer() as redis:
+        client = redis.client()
+        for uid, raw in enumerate(raws[:3], start=1):
+            where, body = ("raw", raw) if uid == 1 else ("blob", f"blob{uid}".encode())
+            client.xadd(
+                "queue",
+                {
+                    "id": f"id{uid}",
+                    "connection": "c",
+                    "uid": uid,
+                    "size": len(raw),
+                    "sha256": hashlib.sha256(raw).hexdigest(),
+                    where: body,
+                },
+            )
+        client.set("blob2", raws[1])
+        client.set("blob3", raws[2][:-1])
+        verdict = check(mailbox, redis_url=redis.url, stream="queue", connection="c", expect_seen=True)
+        assert (verdict.lost, verdict.wrong_bytes, verdict.wrong_claims) == ([4], [3], [3])
+        assert verdict.unseen == [1, 2, 3, 4]
+        assert check(mailbox, redis_url=redis.url, stream="queue", connection="other").entries == 0

@@ -1,5 +1,7 @@
 """Connecting to a real Dovecot: encryption, certificates, users, folders, and what goes wrong with them."""
 
+import contextlib
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -138,3 +140,14 @@ def test_each_stage_is_observed_in_order(dovecot: Dovecot, user: str, make_sourc
         source._observe = lambda stage, _detail, seen=seen: seen.append(stage)  # type: ignore[misc]
         source.open()
         assert seen == stages
+
+
+@pytest.mark.parametrize("encryption", ["TLS", "StartTLS", "None"])
+@pytest.mark.parametrize("password", ["secret", "wrong"])
+def test_nothing_stays_open(dovecot: Dovecot, user: str, make_source: Make, encryption: str, password: str) -> None:
+    before = os.listdir("/proc/self/fd")
+    source = make_source(user, encryption=encryption, allow_insecure_login=True, password=password)
+    with contextlib.suppress(SourceError):
+        source.open()
+    source.close()
+    assert os.listdir("/proc/self/fd") == before

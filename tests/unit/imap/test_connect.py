@@ -220,3 +220,11 @@ def test_a_missing_right(server: FakeImap, make_source: Make) -> None:
     error = failure(make_source(action="Delete"))
     assert error.reason == "InvalidConfiguration"
     assert "right t and e" in error.message
+
+
+def test_move_by_extension_needs_no_flag(server: FakeImap, make_source: Make) -> None:
+    server.folders["Done"] = FakeFolder(uid_validity=2)
+    server.quirks.permanent_flags = r"\Seen"
+    make_source(action="Move", target="Done").open()
+    server.quirks.after_login = "IMAP4rev1 UIDPLUS"
+    assert failure(make_source(action="Move", target="Done")).reason == "InvalidConfiguration"
