@@ -157,7 +157,7 @@ for link in options.pop("find-links", "").split():
         for wheel in pathlib.Path(link).glob("*.whl"):
             shutil.copy(wheel, work / "wheels")
         links.append("/mnt")
-    else:
+    elif "://" in link:
         links.append(link)
 if links:
     options["find-links"] = " ".join(dict.fromkeys(links))

@@ -60,6 +60,7 @@ class Node(Cluster):
         pause = images.pause()
         try:
             self._launch()
+            self._wait("containerd", lambda: self._in_node("ctr", "version", check=False).returncode == 0)
             self._wait("the API server", lambda: self.kubectl("get", "--raw", "/readyz", check=False).returncode == 0)
             self.import_image(pause.archive)
             self._wait("the node", self._is_ready)
@@ -203,10 +204,11 @@ class Node(Cluster):
             parts += [f"==> {path.name}", *text[-lines:]]
         return "\n".join(parts)
 
-    def _in_node(self, *command: str) -> str:
+    def _in_node(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         assert self._init is not None
         # As nsenter changes the working folder, all paths must be absolute.
-        return run(["nsenter", "--target", str(self._init.pid), "--mount", "--pid", "--", *command]).stdout
+        enter = ["nsenter", "--target", str(self._init.pid), "--mount", "--pid", "--"]
+        return run([*enter, *command], check=check)
 
 
 def remove_abandoned() -> None:
