@@ -102,7 +102,7 @@ class Acting:
         if pending and paused:
             text = (
                 "Redis went back in time (an older copy was restored, or a failover lost the end): step "
-                f"{paused} was seen before. Mails may be gone from the stream that are still in the mailbox, so nothing is "
+                f"{paused} was seen before. The stream may lack mails that are still in the mailbox, so nothing is "
                 f"deleted or moved until people agree: annotate mailfetch.dev/{RESUME}={paused}"
             )
             return ActionState(reason="StoreWentBack", message=text, pending=pending)

@@ -39,6 +39,7 @@ class Committer:
         self._bytes = 0
         self._cursor = ""
         self._handed_over = ""
+        self._most = MAX_MAILS
 
     def __enter__(self) -> "Committer":
         return self
@@ -60,8 +61,12 @@ class Committer:
         self._mails.append(mail)
         self._bytes += size
         self._cursor = cursor
-        if len(self._mails) >= MAX_MAILS:
+        if len(self._mails) >= self._most:
             self.flush()
+
+    def limit(self, room: int) -> None:
+        """Batches are no larger than what fits into the queue: a larger one would be refused as a whole, for ever."""
+        self._most = max(1, min(MAX_MAILS, room))
 
     def note(self, line: LogLine, *, cursor: str) -> None:
         """Takes a log line that lets the cursor pass something that is no mail (a proven absence)."""

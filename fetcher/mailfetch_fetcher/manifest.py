@@ -20,6 +20,7 @@ from mailfetch_fetcher.contract.secrets import file_name
 from mailfetch_fetcher.contract.spec import Spec, parse_spec, unsupported
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_STREAM = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?")
 _LONGEST_NAME = 52
 
 
@@ -98,8 +99,8 @@ def check(spec: Spec) -> None:
                 "spec.server.encryption None sends the password unencrypted; use TLS or StartTLS, or set "
                 "spec.server.allowInsecureLogin: true"
             )
-    if spec.queue.stream and not _NAME.fullmatch(spec.queue.stream):
-        raise ValueError("spec.queue.stream must be of lower-case letters, digits and '-'")
+    if spec.queue.stream and not _STREAM.fullmatch(spec.queue.stream):
+        raise ValueError("spec.queue.stream must be of lower-case letters, digits, '-' and '.'")
     after = spec.after_download
     if (after.action == "Move") != bool(after.folder):
         raise ValueError("spec.afterDownload.folder is required for action Move and forbidden otherwise")

@@ -104,6 +104,7 @@ class Round:
         for refs in _chunks(window.refs):
             share = min(CHUNK, sum(max(ref.size, 1024) for ref in refs))
             with self._env.budget.share(share, waiting=self._pulse.check):
+                committer.limit(self._mailbox.queue_room())
                 for item in self._source.fetch(refs):
                     self._pulse.check()
                     self._take(item, committer)

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import dataclasses
 import os
 import shutil
 import signal
@@ -11,6 +12,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from mailfetch_fetcher.clock import Clock
 from mailfetch_fetcher.contract.assignment import Assignment, Assignments
@@ -63,7 +66,8 @@ def run(args: argparse.Namespace) -> int:
             results = _examine(setting)
             if not args.yes and not _agreed(setting, results):
                 return 1
-            return _download(setting, once=args.once, port=args.http)
+            approved = tuple(map(_approved, setting.connections, results))
+            return _download(dataclasses.replace(setting, connections=approved), once=args.once, port=args.http)
 
     return _answered(work)
 
@@ -126,14 +130,28 @@ def _agreed(setting: _Setting, results: list[ProbeResult]) -> bool:
     """Asks a person about every backlog that is larger than `spec.approval.maxMessages`."""
     for a, result in zip(setting.connections, results, strict=True):
         new = result.estimate.new_messages if result.estimate else 0
-        if new <= a.spec.approval.max_messages:
+        other = _is_other(result)
+        if new <= a.spec.approval.max_messages and not other:
             continue
         if not sys.stdin.isatty():
-            _say(f"{a.name}: {new} new mails are more than spec.approval.maxMessages; run with --yes to download them")
+            why = "another mailbox than before" if other else "more than spec.approval.maxMessages"
+            _say(f"{a.name}: {new} new mails, {why}; run with --yes to download them")
             return False
         if input(f"Download {new} mails of {a.name}? [y/N] ").strip().lower() not in ("y", "yes"):
             return False
     return True
+
+
+def _is_other(result: ProbeResult) -> bool:
+    """Redis holds the state of another mailbox under this name."""
+    return result.state is not None and not result.state.same_mailbox
+
+
+def _approved(a: Assignment, result: ProbeResult) -> Assignment:
+    """A person has agreed: that also lets another mailbox take the place of the one before."""
+    if not result.state or result.state.same_mailbox:
+        return a
+    return msgspec.structs.replace(a, gate_epoch=result.state.gate_epoch + 1)
 
 
 def _download(setting: _Setting, *, once: bool, port: int | None) -> int:
