@@ -3,9 +3,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ "$(id -u)" = 0 ] || { echo "make demo needs root: it runs a Kubernetes node in namespaces of its own. Try: sudo make demo" >&2; exit 1; }
-if [ "${1:-up}" = up ]; then
-  command -v go >/dev/null || { echo "make demo needs Go 1.26 or newer, to compile Kubernetes: install it and put it in PATH." >&2; exit 1; }
-  hack/deps.sh
-fi
+[ "${1:-up}" = down ] || hack/deps.sh
 V=$(hack/venv.sh)
 exec "$V/bin/python" -m hack.demo "${1:-up}"

@@ -9,3 +9,4 @@ lock() { "$D/bin/uv" pip compile -q --upgrade --universal --generate-hashes --no
 lock pyproject.toml --extra operator --extra fetcher -o requirements.txt
 lock -c requirements.txt pyproject.toml --extra operator --extra fetcher --extra embedded --group dev -o requirements-dev.txt
 lock requirements-build.in -o requirements-build.txt
+lock tests/cluster/go.in -o tests/cluster/go.txt

@@ -7,6 +7,8 @@ cd "$(dirname "$0")/.."
 PY=${PYTHON:-python3}
 "$PY" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
   echo "Mailfetch needs Python 3.11 or newer; '$PY' is $("$PY" --version 2>&1). Set PYTHON=/path/to/python3.11." >&2; exit 1; }
+# From inside a virtual environment the same one must come out.
+PY=$("$PY" -c 'import os, sys; print(getattr(sys, "_base_executable", "") or os.path.realpath(sys.executable))')
 KEY=$( { "$PY" -c 'import sys; print(sys.version, sys.prefix)'; cat requirements-dev.txt pyproject.toml; pwd; } | sha256sum | cut -c1-16)
 V=${XDG_CACHE_HOME:-$HOME/.cache}/mailfetch/venv/$KEY
 if [ ! -f "$V/ready" ]; then
