@@ -61,6 +61,7 @@ class Events:
                 del self._sent[next(iter(self._sent))]
             await self._api.create(EVENT, event)
         except ApiError as e:
+            self._sent.pop(said, None)  # maybe it expired; the next one is a new event
             logger.warning("event %s of %s was not sent: %s", plan.reason, meta["name"], e)
 
     async def _count(self, namespace: str, sent: _Sent, now: datetime) -> None:

@@ -13,6 +13,8 @@ from tests.integration.operator.bench import Bench, bench_on, connection
 
 pytestmark = pytest.mark.cluster
 
+SLOW = Path(__file__).with_name("slow_operator.py")
+
 
 @pytest.fixture
 def own_bench(tmp_path: Path) -> Iterator[Bench]:
@@ -79,6 +81,15 @@ def test_sigterm_ends_it_in_order_even_while_a_fetcher_is_polled(bench: Bench) -
     assert operator.terminate() == 0
     assert "Traceback" not in bench.log()
     assert "cut off" not in bench.log()
+
+
+def test_sigterm_lets_a_write_that_is_under_way_finish(bench: Bench) -> None:
+    operator = bench.start(script=SLOW)
+    bench.apply(connection("support"))
+    bench.eventually("a write", lambda: "about to write" in bench.log())
+    assert operator.terminate() == 0
+    assert bench.condition("support", "Ready") == ("True", "Disabled")
+    assert bench.log().count("about to write") == 1, "nothing new is begun"
 
 
 def test_sigterm_ends_it_while_it_waits_for_the_api_server(tmp_path: Path, bench: Bench) -> None:
