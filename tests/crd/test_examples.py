@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from mailfetch_fetcher.contract.secrets import references
-from mailfetch_fetcher.contract.spec import parse_spec
+from mailfetch_fetcher.contract.spec import parse_spec, unsupported
 from tests.crd.api import Api
 from tests.crd.manifests import CRD_FILE
 
@@ -53,3 +53,10 @@ def test_its_header_tells_how_to_use_it(path: Path) -> None:
     assert f"kubectl apply -n helpdesk -f {path.name}" in header
     names = [d["metadata"]["name"] for d in _documents(path) if d["kind"] == "MailConnection"]
     assert f"kubectl annotate -n helpdesk mailconnection {' '.join(names)} mailfetch.dev/enable=true" in header
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_its_header_tells_whether_this_version_runs_it(path: Path) -> None:
+    header = path.read_text().partition("apiVersion")[0]
+    missing = [unsupported(parse_spec(d["spec"])) for d in _documents(path) if d["kind"] == "MailConnection"]
+    assert ("Not in this version" in header) is any(missing)
