@@ -162,7 +162,7 @@ class Fetching:
     def _parts(self, ref: Ref, answer: Answer) -> Iterator[bytes]:
         yield from answer.chunks or ()
         if items(answer.text).uid != ref.uid:
-            raise errors.nonsense(self._settings.address, answer.text)
+            raise self._wire.broken(errors.nonsense(self._settings.address, answer.text))
 
     def _cursor(self, ref: Ref) -> str:
         return str(Cursor(uid_validity=self._folder.uid_validity, uid=ref.uid))

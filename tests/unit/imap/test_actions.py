@@ -108,6 +108,7 @@ def test_delete_without_uidplus_waits_for_what_others_flagged(server: FakeImap, 
     assert "UID 5" in outcome.detail
     assert "UIDPLUS" in outcome.detail
     assert left(server) == [1, 2, 3, 4, 5]
+    assert not server.inbox.mails[0].flags
     server.inbox.mails[4].flags.clear()
     assert results(finish(source, action(1, "Delete"))) == {1: "done"}
     assert left(server) == [2, 3, 4, 5]

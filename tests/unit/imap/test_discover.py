@@ -38,6 +38,7 @@ def test_windows_are_bounded_and_their_cursor_is_the_last_mail_seen(
     assert [ref.uid for w in windows for ref in w.refs] == numbers
     assert max(len(w.refs) for w in windows) <= 10
     assert [w.cursor for w in windows] == [f"1:{w.refs[-1].uid}" for w in windows]
+    assert len([c for c in server.commands if ":*" in c]) == 1  # only the last one may answer with more than a window
 
 
 @pytest.mark.parametrize("uid_next", [True, False])

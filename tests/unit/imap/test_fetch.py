@@ -120,6 +120,27 @@ def test_a_large_mail_with_its_uid_behind_the_body(server: FakeImap, open_source
     assert all(isinstance(m, Message) and m.flags == (r"\Flagged",) and m.received for m in results)
 
 
+def test_a_large_body_that_turns_out_to_be_of_another_mail(server: FakeImap, open_source: Open) -> None:
+    server.quirks.uid_last = True
+    server.quirks.body = lambda mail: b"{%d}\r\n" % len(mail.raw) + mail.raw + b" UID 99"
+    server.inbox.add(large_mail(50_000))
+    with pytest.raises(SourceError, match="is not IMAP"):
+        download(open_source(part_size=1000))
+
+
+def test_a_consumer_that_stops_early_ends_the_connection(
+    server: FakeImap, raws: list[bytes], open_source: Open
+) -> None:
+    source = open_source()
+    [window] = source.discover("")
+    results = source.fetch(window.refs)
+    next(results)
+    del results
+    with pytest.raises(SourceError, match="was closed"):
+        source.snapshot("")
+    assert len(window.refs) == len(raws)
+
+
 def test_parts_that_are_not_read_to_the_end_do_not_mix_with_the_next_mail(server: FakeImap, open_source: Open) -> None:
     for raw in (large_mail(50_000), large_mail(60_000)):
         server.inbox.add(raw)
