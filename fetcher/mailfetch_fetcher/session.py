@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 _SOON = 5.0
 """Seconds between looks at actions that are not durable yet."""
 _CONNECTING = 6
-"""Timeouts of the server that connecting may take: name, several addresses, TLS, login, folder."""
+"""Timeouts of the server that may pass before its first sign of life: a name service, several addresses."""
 
 
 class Session:
@@ -150,7 +150,7 @@ class Session:
         self._memory.opened(state)
         self._news.opened(state)
         pulse.beat(extra=_CONNECTING * self._timeout)
-        source = self._source = make_source(a, secrets=self._env.secrets)
+        source = self._source = make_source(a, secrets=self._env.secrets, observe=lambda *_: pulse.check())
         pulse.check()  # stop() may have looked for a source just before there was one
         opened = source.open()
         self._news.connected(opened)

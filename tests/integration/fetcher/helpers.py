@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from mailfetch_fetcher.contract.assignment import FILE_NAME, Assignment, Assignments, encode
 from mailfetch_fetcher.contract.identity import mailbox_identity
 from mailfetch_fetcher.contract.report import ConnectionReport
@@ -107,9 +109,8 @@ def assignment(spec: Mapping[str, Any], *, name: str = "support", **fields: Any)
     """As the operator writes it for this spec."""
     parsed = parse_spec(spec)
     identity = mailbox_identity(parsed)
-    return Assignment(
-        namespace=NAMESPACE, name=name, **({"uid": f"uid-{name}", "spec": parsed, "identity": identity} | fields)
-    )
+    made = Assignment(namespace=NAMESPACE, name=name, uid=f"uid-{name}", spec=parsed, identity=identity)
+    return msgspec.structs.replace(made, **fields)
 
 
 class Account:

@@ -65,11 +65,12 @@ def test_large_mails_stand_in_blobs(fetcher: Fetcher, server: RedisServer, accou
     fetcher.assign(assignment(account.spec()))
     fetcher.caught_up(3)
     assert account.verdict(server.url, seen=True).ok
-    entries = server.client().xrange(f"mail:{{{NAMESPACE}/support}}:queue")
+    client: Any = server.client()
+    entries = client.xrange(f"mail:{{{NAMESPACE}/support}}:queue")
     assert [b"blob" in fields for _, fields in entries] == [False, True, False]
     blob = entries[1][1][b"blob"]
-    assert server.client().ttl(blob) == -1
-    assert server.client().strlen(blob) == size
+    assert client.ttl(blob) == -1
+    assert client.strlen(blob) == size
 
 
 def test_names_and_passwords_of_any_script(fetcher: Fetcher, server: RedisServer, dovecot: Dovecot) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mailfetch_fetcher.contract.report import ConnectionReport
 from tests.integration.fetcher.helpers import Account, Fetcher, assignment, fetcher_on
 from tests.servers import mailgen
 from tests.servers.certs import Kind as Certificate
@@ -212,7 +213,8 @@ def test_an_unsafe_redis_holds_actions_but_not_mails(fetcher: Fetcher, server: R
 def test_a_full_queue_goes_on_when_the_consumer_has_acknowledged(
     fetcher: Fetcher, server: RedisServer, account: Account
 ) -> None:
-    stream, client = "mail:{helpdesk/support}:queue", server.client()
+    stream = "mail:{helpdesk/support}:queue"
+    client: Any = server.client()
     client.xgroup_create(stream, "crm", "0", mkstream=True)
     account.dovecot.fill(account.user, mailgen.mails(30))
     account.give_secrets(fetcher)
@@ -220,8 +222,12 @@ def test_a_full_queue_goes_on_when_the_consumer_has_acknowledged(
     fetcher.assign(assignment(account.spec(queue=queue, afterDownload={"action": "None"})))
     assert "crm" in fetcher.problem("QueueFull")
     taken: list[bytes] = []
+
+    def more(report: ConnectionReport) -> bool:
+        return report.messages > len(taken)
+
     while len(taken) < 30:
-        fetcher.wait_for(lambda r, had=len(taken): r.messages > had)
+        fetcher.wait_for(more)
         for _, entries in client.xreadgroup("crm", "c1", {stream: ">"}, count=100):
             taken += [fields[b"sha256"] for _, fields in entries]
             client.xack(stream, "crm", *(key for key, _ in entries))
