@@ -3,6 +3,7 @@
 import pytest
 
 from mailfetch_fetcher.errors import Fenced, StoreError
+from mailfetch_fetcher.store.model import WantedAction
 from tests.integration.store.helpers import KEYS, FakeClock, Store, batch, mail, open_new, store_on
 from tests.servers.redis import RedisServer, wait_until
 
@@ -101,10 +102,24 @@ def test_a_session_that_hangs_loses_its_lease_and_its_connection(server: RedisSe
         assert cut == ["cut"]
         mailbox.progress()  # too late
         with pytest.raises(Fenced, match="hangs"):
-            mailbox.commit(batch(mail(1)))
+            mailbox.outbox_size()  # even what would do no harm
         with pytest.raises(Fenced, match="hangs"):
-            mailbox.durable_actions()
+            mailbox.commit(batch(mail(1)))
         assert not store.entries()
+
+
+def test_a_slow_move_is_no_hanging(server: RedisServer, clock: FakeClock) -> None:
+    with store_on(server.url, server.client(), clock=clock) as store:
+        store.client.config_set("appendfsync", "always")
+        mailbox = store.opened()
+        mailbox.commit(batch(mail(1, action=WantedAction(kind="Move", folder="Done"))))
+        (action,) = mailbox.durable_actions()
+        mailbox.progress(within=60)
+        clock.seconds += 50
+        mailbox.advance(action, "copying")
+        clock.seconds += 50
+        store.leases.renew_all()
+        mailbox.outbox_size()
 
 
 def test_an_announced_wait_is_no_hanging(server: RedisServer, clock: FakeClock) -> None:

@@ -52,8 +52,11 @@ def test_done_and_dropped_go_with_a_log_line_and_failed_stay(store: Store) -> No
 def test_hundreds_are_settled(store: Store) -> None:
     mailbox = store.opened()
     mailbox.commit(batch(*(mail(uid) for uid in range(1, 251))))
+    assert mailbox._writer
+    assert len(mailbox._writer.committed) == 250
     mailbox.settle([Outcome(action=a, result="done") for a in mailbox.durable_actions(1000)])
     assert mailbox.outbox_size() == 0
+    assert not mailbox._writer.committed  # nothing grows for ever
 
 
 def test_settling_changes_neither_state_nor_tip(store: Store) -> None:

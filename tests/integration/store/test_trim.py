@@ -1,15 +1,19 @@
 """What leaves the queue, and what must not."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
 from mailfetch_fetcher.errors import Fenced, StoreError
 from mailfetch_fetcher.sources.base import Outcome
+from mailfetch_fetcher.store.link import Link
 from mailfetch_fetcher.store.mailbox import Mailbox
 from mailfetch_fetcher.store.model import LogLine, QueuePolicy
 from mailfetch_fetcher.store.outbox import parse_member
-from tests.integration.store.helpers import STREAM, Store, batch, mail
+from mailfetch_fetcher.store.target import parse_target
+from mailfetch_fetcher.store.trim import trim_queue
+from tests.integration.store.helpers import KEYS, STREAM, Store, batch, mail
 
 AT_ONCE = QueuePolicy(consumer_groups=("tickets",), queue_seconds=0)
 """Acknowledged entries go whatever their age."""
@@ -101,6 +105,35 @@ def test_groups_and_outboxes_of_other_connections_of_the_stream_count(store: Sto
     member = store.client.zrange(STREAM.connection("second").outbox, 0, 0)[0].decode()
     other.settle([Outcome(action=parse_member(member, same_session=True), result="done")])
     assert mailbox.trim() == 1
+
+
+class LateLink(Link):
+    """While it asks who is on the stream, somebody else comes (or takes another's place)."""
+
+    def call(self, *command: Any) -> Any:
+        reply = super().call(*command)
+        if command[0] == "HKEYS" and command[1] == STREAM.connections and b"late" not in reply:
+            super().call("HSET", STREAM.connections, "late", '["tickets"]')
+            super().call("HDEL", STREAM.connections, "leaving")
+            super().call("ZADD", STREAM.connection("late").outbox, 1, f"1/1 ff Delete pending {self.oldest} ")
+        return reply
+
+    oldest = ""
+
+
+@pytest.mark.parametrize("leaving", [False, True], ids=["joins", "replaces another"])
+def test_a_connection_that_joins_in_the_very_moment_counts(store: Store, leaving: bool) -> None:
+    filled(store, range(1, 4))
+    read(store, 3)
+    if leaving:
+        store.client.hset(STREAM.connections, "leaving", "[]")
+    link = LateLink(parse_target(store.url, ca_file=None))
+    link.oldest = store.ids()[0]
+    trimmed = trim_queue(link, keys=KEYS, owner=store.state()["owner"], policy=AT_ONCE)
+    assert trimmed.removed == 0
+    assert "connection late" in trimmed.why
+    assert uids(store) == [1, 2, 3]
+    link.close()
 
 
 def test_a_marked_entry_stays_and_what_is_behind_it_goes(store: Store) -> None:

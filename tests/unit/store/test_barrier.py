@@ -1,12 +1,22 @@
 """The rules of durability without WAITAOF, and the verdict on the server's settings."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import cast
 
 import pytest
 import redis
 
-from mailfetch_fetcher.store.barrier import OBSERVATIONS, OBSERVE_SECONDS, fsync_between, observe, same_server
+from mailfetch_fetcher.store.barrier import (
+    OBSERVATIONS,
+    OBSERVE_SECONDS,
+    Verdict,
+    fsync_between,
+    observe,
+    run_barrier,
+    same_server,
+)
+from mailfetch_fetcher.store.link import Link
 from mailfetch_fetcher.store.safety import Sample, judge, read_sample
 
 GOOD = Sample(
@@ -88,6 +98,96 @@ def test_each_unsafe_setting_has_its_remedy(change: dict[str, object], remedy: s
 @pytest.mark.parametrize("appendfsync", ["everysec", "always"])
 def test_a_safe_server(appendfsync: str) -> None:
     assert judge(replace(GOOD, appendfsync=appendfsync)).ok
+
+
+class FakeLink:
+    """Answers the look before the write, then the write and what comes with it."""
+
+    run_id = "abc"
+
+    def __init__(self, *, before: bytes, after: bytes, write: object = 1, waitaof: object = None, fsync: str) -> None:
+        config = [[b"appendfsync", fsync.encode()], [b"no-appendfsync-on-rewrite", b"no"]]
+        waits = [] if waitaof is None else [waitaof]
+        self.replies: list[list[object]] = [
+            [before, *config],
+            [write, *waits, after, *config],
+            *([[after, *config]] * OBSERVATIONS),
+        ]
+        self.sent: list[str] = []
+
+    def pipeline(self, *commands: Sequence[object]) -> list[object]:
+        self.sent += [str(command[0]) for command in commands]
+        return self.replies.pop(0)
+
+
+def barrier(
+    *,
+    version: bytes = b"7.2.4",
+    before: bytes = b"",
+    after: bytes = b"",
+    write: object = 1,
+    waitaof: object = (1, 0),
+    fsync: str = "everysec",
+) -> tuple[Verdict, list[str]]:
+    info = INFO.replace(b"7.0.15", version)
+    link = FakeLink(
+        before=info + before,
+        after=info + after,
+        write=write,
+        waitaof=waitaof if version >= b"7.2" else None,
+        fsync=fsync,
+    )
+    verdict = run_barrier(cast("Link", link), write=("EVAL",), wait=lambda _: None)
+    return verdict, link.sent
+
+
+def test_waitaof_on_the_link_of_the_write_decides() -> None:
+    verdict, sent = barrier()
+    assert verdict.durable
+    assert verdict.owned
+    assert sent[3:5] == ["EVAL", "WAITAOF"]  # after the first look at the settings
+    assert not barrier(waitaof=(0, 0))[0].durable
+
+
+def test_a_refused_waitaof_holds_with_its_remedy() -> None:
+    verdict, _ = barrier(waitaof=redis.ResponseError("NOPERM no"))
+    assert not verdict.durable
+    assert verdict.owned
+    assert "+waitaof" in verdict.safety.message
+
+
+def test_always_needs_no_wait_and_everysec_an_observation() -> None:
+    verdict, sent = barrier(version=b"7.0.15", fsync="always")
+    assert verdict.durable
+    assert "WAITAOF" not in sent
+    assert barrier(version=b"7.0.15")[0].durable
+    assert not barrier(version=b"7.0.15", after=b"aof_buffer_length:9\r\n")[0].durable
+
+
+def test_a_lost_lease_is_never_durable() -> None:
+    verdict, _ = barrier(write=0)
+    assert not verdict.owned
+    assert not verdict.durable
+
+
+@pytest.mark.parametrize("version", [b"7.0.15", b"7.2.4"])
+@pytest.mark.parametrize("fsync", ["always", "everysec"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        b"aof_enabled:0",
+        b"role:slave",
+        b"run_id:restarted",
+        b"maxmemory_policy:allkeys-lru",
+        b"aof_last_write_status:err",
+    ],
+)
+@pytest.mark.parametrize("when", ["before", "after", "both"])
+def test_what_was_unsafe_at_either_look_is_not_durable(version: bytes, fsync: str, change: bytes, when: str) -> None:
+    before, after = (change + b"\r\n" if when in (moment, "both") else b"" for moment in ("before", "after"))
+    verdict, _ = barrier(version=version, fsync=fsync, before=before, after=after)
+    assert not verdict.durable
+    assert verdict.owned
 
 
 INFO = (
