@@ -64,8 +64,10 @@ def build_mail(
 
 def _date(seconds: int | None) -> str:
     """RFC 3339, or empty: a date that no calendar holds must not stop a mail."""
+    if seconds is None or seconds < 0:  # before there was mail
+        return ""
     try:
-        return "" if seconds is None else rfc3339(datetime.fromtimestamp(seconds, UTC))
+        return rfc3339(datetime.fromtimestamp(seconds, UTC))
     except (ValueError, OverflowError, OSError):
         return ""
 

@@ -23,3 +23,8 @@ def test_delay_doubles_until_the_cap() -> None:
 def test_what_the_server_asks_for_is_a_lower_bound() -> None:
     error = FetchError("Throttled", "x", retry_after=3600.0)
     assert delay(error, 1, chance=0.0) == 3600.0
+
+
+def test_nobody_may_ask_for_more_than_a_day() -> None:
+    error = FetchError("Throttled", "x", retry_after=1e9)
+    assert delay(error, 1, chance=0.0) == 86400.0

@@ -89,3 +89,23 @@ def test_a_cursor_moves_without_a_mail_and_nothing_new_commits_nothing() -> None
     with Committer(commit=seen.append, committed=lambda _: None):
         pass
     assert len(seen) == 1
+
+
+def test_batches_fit_into_the_room_that_is_left() -> None:
+    seen: list[Batch] = []
+    with Committer(commit=seen.append, committed=lambda _: None) as c:
+        c.limit(2)
+        for uid in range(1, 4):
+            c.add(mail(uid), cursor=f"1:{uid}")
+        c.limit(0)  # full: still one at a time, so that the store says so
+        c.add(mail(4), cursor="1:4")
+    assert uids(seen) == [[1, 2], [3, 4]]
+
+
+def test_a_cursor_that_is_committed_already_is_no_commit() -> None:
+    seen: list[Batch] = []
+    with Committer(commit=seen.append, committed=lambda _: None) as c:
+        c.add(mail(1), cursor="1:1")
+        c.flush()
+        c.move("1:1")
+    assert [b.cursor for b in seen] == ["1:1"]

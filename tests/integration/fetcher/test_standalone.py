@@ -1,0 +1,202 @@
+"""`mailfetch-fetcher run -f FILE` as a person starts it: exit codes, Ctrl-C, the embedded Valkey."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis as redis_py
+
+from tests.integration.fetcher.helpers import Account
+from tests.servers import mailgen
+from tests.servers.redis import RedisServer, free_port, wait_until
+
+STREAM = "mail:{default/support}:queue"
+Run = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    return tmp_path / "manifest.yaml"
+
+
+def write(manifest: Path, account: Account, *, password: str = "", **spec: Any) -> None:
+    """The account as a file."""
+    ca = account.dovecot.certificates.ca.read_text()
+    password = password or account.dovecot.password(account.user)
+    documents = [
+        {"kind": "MailConnection", "metadata": {"name": "support"}, "spec": account.spec(**spec)},
+        {"kind": "Secret", "metadata": {"name": "mailbox"}, "stringData": {"password": password}},
+        {"kind": "Secret", "metadata": {"name": "ca"}, "stringData": {"ca.crt": ca}},
+    ]
+    manifest.write_text("\n---\n".join(map(json.dumps, documents)))
+
+
+@pytest.fixture
+def run(manifest: Path) -> Any:
+    """Starts one; all end with the test."""
+    made: list[subprocess.Popen[str]] = []
+
+    def start(*options: str, group: bool = False, **variables: str) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-m", "mailfetch_fetcher.main", "run", "-f", str(manifest), *options]
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=os.environ | variables,
+            start_new_session=group,
+        )
+        made.append(process)
+        return process
+
+    yield start
+    for process in made:
+        process.kill()
+        process.communicate()
+
+
+def finish(process: "subprocess.Popen[str]") -> tuple[int, str]:
+    told, _ = process.communicate(timeout=100)
+    return process.returncode, told
+
+
+def test_once_ends_when_all_is_done(manifest: Path, run: Run, server: RedisServer, account: Account) -> None:
+    account.dovecot.fill(account.user, mailgen.mails(120))
+    write(manifest, account)
+    assert finish(run("--redis", server.url, "--once"))[0] == 1  # more than approval.maxMessages, and nobody to ask
+    assert not server.client().exists(STREAM)
+    code, told = finish(run("--redis", server.url, "--once", "--yes"))
+    assert (code, server.client().xlen(STREAM)) == (0, 120), told
+    assert "up to date, 120 mails" in told
+    assert all(flags == {"\\seen"} for flags in account.dovecot.flags(account.user).values())
+    assert not server.client().exists("mail:{default/support}:conn:support:lease")
+
+
+def test_once_tells_failures_by_its_exit_code(manifest: Path, run: Run, server: RedisServer, account: Account) -> None:
+    account.dovecot.fill(account.user, mailgen.mails(3))
+    write(manifest, account, password="wrong")
+    code, told = finish(run("--redis", server.url, "--once", "--yes"))
+    assert code == 1
+    assert "AuthFailed" in told
+    server.client().config_set("maxmemory-policy", "allkeys-lru")
+    write(manifest, account)
+    code, told = finish(run("--redis", server.url, "--once", "--yes"))
+    assert (code, server.client().xlen(STREAM)) == (1, 3)
+    assert "3 after-download actions, StoreUnsafe" in told
+
+
+def test_once_waits_for_the_lease_of_a_run_that_was_killed(
+    manifest: Path, run: Run, server: RedisServer, account: Account
+) -> None:
+    account.dovecot.fill(account.user, mailgen.mails(3))
+    write(manifest, account)
+    state = "mail:{default/support}:conn:support"
+    first = run("--redis", server.url, "--yes", MAILFETCH_LEASE_SECONDS="3")
+    wait_until(lambda: server.client().xlen(STREAM) == 3, what="three mails")
+    first.kill()
+    assert server.client().exists(f"{state}:lease")
+    code, told = finish(run("--redis", server.url, "--yes", "--once", MAILFETCH_LEASE_SECONDS="3"))
+    assert code == 0, told
+
+
+def test_another_mailbox_needs_a_yes(
+    manifest: Path, run: Run, server: RedisServer, account: Account, make_account: Callable[[], Account]
+) -> None:
+    for seed, one in enumerate((account, other := make_account())):
+        one.dovecot.fill(one.user, mailgen.mails(3, seed=seed))
+    write(manifest, account)
+    assert finish(run("--redis", server.url, "--once"))[0] == 0
+    write(manifest, other)
+    code, told = finish(run("--redis", server.url, "--once"))
+    assert (code, server.client().xlen(STREAM)) == (1, 3)
+    assert "another mailbox" in told
+    code, told = finish(run("--redis", server.url, "--once", "--yes"))
+    assert (code, server.client().xlen(STREAM)) == (0, 6), told
+
+
+@pytest.mark.parametrize("text", ["", "kind: Pod", "{", "kind: MailConnection", "kind: MailConnection\nmetadata: x"])
+def test_a_bad_file_is_told_in_one_line(manifest: Path, run: Run, server: RedisServer, text: str) -> None:
+    manifest.write_text(text)
+    code, told = finish(run("--redis", server.url, "--once"))
+    assert code == 2
+    assert told.startswith("mailfetch-fetcher: ")
+    assert "Traceback" not in told
+
+
+def test_a_bad_redis_url_is_told_without_its_password(manifest: Path, run: Run, account: Account) -> None:
+    write(manifest, account)
+    for url in ("redis://127.0.0.1:6379/0?password=s3cr3t", "redis://:s3cr3t@127.0.0.1:1/0", "http://:s3cr3t@x"):
+        _, told = finish(run("--redis", url, "--once", "--yes"))
+        assert "s3cr3t" not in told
+        assert "Traceback" not in told
+
+
+def test_a_taken_port_is_told_in_one_line(manifest: Path, run: Run, server: RedisServer, account: Account) -> None:
+    write(manifest, account)
+    code, told = finish(run("--redis", server.url, "--http", str(server.port), "--yes"))
+    assert code == 2
+    assert "Traceback" not in told
+
+
+# ---- the embedded Valkey ----
+
+
+def _url(data: Path) -> str:
+    """Of the Valkey that runs on this directory (from its log)."""
+    ports = [line.rsplit("=", 1)[1] for line in (data / "valkey.log").read_text().splitlines() if "port=" in line]
+    return f"redis://127.0.0.1:{ports[-1].strip(' .')}/0"
+
+
+def test_ctrl_c_ends_the_sessions_before_the_valkey(manifest: Path, run: Run, account: Account, tmp_path: Path) -> None:
+    account.dovecot.fill(account.user, mailgen.mails(5))
+    write(manifest, account)
+    data, http = tmp_path / "data", free_port()
+    process = run("--yes", "--data", str(data), "--http", str(http), group=True)
+    assert process.stdout
+    while "up to date" not in (line := process.stdout.readline()):
+        assert line, "it ended"
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the whole group
+    code, told = finish(process)
+    assert code == 0
+    assert "Traceback" not in told
+    assert "no connection to Redis" not in told
+    assert finish(run("--once", "--data", str(data)))[0] == 0  # nothing new; the lease was given back
+
+
+def test_a_killed_run_leaves_no_valkey_behind_and_loses_nothing(
+    manifest: Path, run: Run, account: Account, tmp_path: Path
+) -> None:
+    account.dovecot.fill(account.user, mailgen.mails(5))
+    write(manifest, account)
+    data = tmp_path / "data"
+    process = run("--yes", "--data", str(data), MAILFETCH_LEASE_SECONDS="2")
+    assert process.stdout
+    while "up to date" not in (line := process.stdout.readline()):
+        assert line, "it ended"
+    url = _url(data)
+    second = run("--yes", "--once", "--data", str(data))
+    process.kill()
+    code, told = finish(second)  # waits for the first Valkey to be gone
+    assert code == 0, told
+    assert "up to date, 5 mails" in told
+    with pytest.raises(redis_py.ConnectionError):
+        redis_py.Redis.from_url(url).ping()
+
+
+def test_two_runs_do_not_share_a_valkey(manifest: Path, run: Run, account: Account, tmp_path: Path) -> None:
+    write(manifest, account)
+    data = tmp_path / "data"
+    process = run("--yes", "--data", str(data))
+    assert process.stdout
+    while "up to date" not in (line := process.stdout.readline()):
+        assert line, "it ended"
+    code, told = finish(run("--yes", "--once", "--data", str(data)))
+    assert code == 2
+    assert "another mailfetch-fetcher" in told
