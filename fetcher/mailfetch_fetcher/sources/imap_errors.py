@@ -155,8 +155,8 @@ def login_refused(settings: ImapSettings, text: str) -> SourceError:
     return throttled(settings.address, text) or SourceError(
         "AuthFailed",
         f"{settings.address} refused the login of {settings.username}: {text or 'no reason given'}; check "
-        "spec.auth.username and the password in the Secret of spec.auth.passwordSecretRef (some providers want an app "
-        "password, or IMAP to be switched on for the account)",
+        f"spec.auth.username and the password in {settings.password_place} (spec.auth.passwordSecretRef); some "
+        "providers want an app password, or IMAP to be switched on for the account",
         pace=Pace.SLOW,
     )
 

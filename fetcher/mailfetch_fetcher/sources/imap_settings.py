@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from mailfetch_fetcher.contract import secrets as names
 from mailfetch_fetcher.contract.spec import Action, Encryption, Spec, default_port
 from mailfetch_fetcher.contract.units import duration, size
 
@@ -17,6 +18,7 @@ class ImapSettings:
         allow_insecure_login: A password may be sent without encryption.
         username: User name, any UTF-8.
         password: Password, any UTF-8; never shown.
+        password_place: Where it came from, for messages.
         folder: Folder to read, any UTF-8.
         timeout: Seconds that the server may be silent.
         push: Use IDLE where it is offered.
@@ -30,6 +32,7 @@ class ImapSettings:
     port: int
     username: str
     password: str = field(repr=False)
+    password_place: str = "the Secret"
     encryption: Encryption = "TLS"
     allow_insecure_login: bool = False
     folder: str = "INBOX"
@@ -61,6 +64,7 @@ def from_spec(spec: Spec, *, password: str) -> ImapSettings:
         allow_insecure_login=spec.server.allow_insecure_login,
         username=spec.auth.username,
         password=password,
+        password_place="key '{1}' of the Secret '{0}'".format(*(names.password(spec) or ("", ""))),
         folder=spec.folder or "INBOX",
         timeout=duration(spec.schedule.timeout, default=30.0),
         push=spec.schedule.push,
