@@ -35,11 +35,19 @@ def rng(request: pytest.FixtureRequest) -> random.Random:
     return random.Random(f"{SEED} {request.node.name}")
 
 
+@pytest.fixture(scope="session")
+def old_dovecot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dovecot]:
+    """A server without MOVE: mails are copied, then removed."""
+    certificates = make_certificates(tmp_path_factory.mktemp("certificates"))
+    with Dovecot(certificates, capability="IMAP4rev1 SASL-IR UIDPLUS IDLE ESEARCH") as running:
+        yield running
+
+
 @pytest.fixture
-def make_world(tmp_path: Path, dovecot: Dovecot) -> Callable[[RedisServer, Action], AbstractContextManager[World]]:
-    def make(redis: RedisServer, action: Action) -> AbstractContextManager[World]:
+def make_world(tmp_path: Path, dovecot: Dovecot) -> Callable[..., AbstractContextManager[World]]:
+    def make(redis: RedisServer, action: Action, server: Dovecot = dovecot) -> AbstractContextManager[World]:
         user = f"chaos{next(_numbers)}@mail.test"
-        dovecot.add_user(user, "pass")
-        return world(directory=tmp_path, dovecot=dovecot, redis=redis, user=user, action=action)
+        server.add_user(user, "pass")
+        return world(directory=tmp_path, dovecot=server, redis=redis, user=user, action=action)
 
     return make

@@ -33,6 +33,16 @@ def kill(world: World, rng: random.Random) -> None:
     world.start("pod-1")
 
 
+def kill_while_copying(world: World, rng: random.Random) -> None:
+    """kill -9 after some more mails were copied to the target, before they are removed from the folder."""
+    wanted = min(world.copied() + rng.randrange(1, max(2, len(world.originals) // 5)), len(world.originals))
+    wait_until(lambda: world.copied() >= wanted, what=f"{wanted} copies")
+    time.sleep(rng.uniform(0, 0.02))
+    world.end(world.fetchers[0])
+    world.check_now()
+    world.start("pod-1")
+
+
 def kill_and_another_pod(world: World, rng: random.Random) -> None:
     """kill -9; another pod goes on when the lease has run out."""
     random_moment(world, rng)
@@ -109,6 +119,7 @@ def cut_to_redis(world: World, rng: random.Random) -> None:
 
 
 KILLS: tuple[Fault, ...] = (kill, kill, kill, kill_and_another_pod)
+ACTION_KILLS: tuple[Fault, ...] = (kill_while_copying,) * 4
 CUTS: tuple[Fault, ...] = (
     *(cut_from_server, cut_to_server, cut_from_redis, cut_to_redis),
     *(lose_the_reply_of_a_commit, lose_the_reply_of_a_commit),

@@ -14,18 +14,19 @@ import pytest
 from tests.chaos import faults
 from tests.chaos.faults import Fault
 from tests.chaos.world import ACTIONS, Action, World
+from tests.servers.dovecot import Dovecot
 from tests.servers.redis import Kind, RedisServer
 
 MAILS = 400
 ROUNDS = int(os.environ.get("MAILFETCH_CHAOS_ROUNDS") or 1)
 SLOWER = 0.004
 """Seconds that each piece of data of the mail server waits, so that a download lasts long enough to be hit."""
-MakeWorld = Callable[[RedisServer, Action], AbstractContextManager[World]]
+MakeWorld = Callable[..., AbstractContextManager[World]]
 
 
-def storm(world: World, rng: random.Random, chosen: tuple[Fault, ...]) -> None:
+def storm(world: World, rng: random.Random, chosen: tuple[Fault, ...], *, mails: int = MAILS) -> None:
     """The mails come while one fault after the other happens; then what is left runs to its end and is judged."""
-    world.fill(MAILS, rng)
+    world.fill(mails, rng)
     world.imap_proxy.delay = SLOWER
     world.start("pod-1")
     for fault in rng.sample(chosen * ROUNDS, len(chosen) * ROUNDS):
@@ -39,6 +40,11 @@ def storm(world: World, rng: random.Random, chosen: tuple[Fault, ...]) -> None:
 def test_kills(make_world: MakeWorld, rng: random.Random, action: Action) -> None:
     with RedisServer(kind="valkey") as redis, make_world(redis, action) as world:
         storm(world, rng, faults.KILLS)
+
+
+def test_kills_between_copy_and_delete(make_world: MakeWorld, rng: random.Random, old_dovecot: Dovecot) -> None:
+    with RedisServer(kind="valkey", appendfsync="always") as redis, make_world(redis, "Move", old_dovecot) as world:
+        storm(world, rng, faults.ACTION_KILLS, mails=100)
 
 
 @pytest.mark.parametrize(("action", "kind"), [("MarkSeen", "valkey"), ("Move", "redis")])

@@ -141,6 +141,10 @@ class World:
             return {uid for uid, names in flags.items() if "\\seen" not in names}
         return set(flags)
 
+    def copied(self) -> int:
+        """Mails in the target of Move."""
+        return len(self.dovecot.flags(self.user, folder="Done"))
+
     def check_now(self) -> None:
         """At any moment: nothing doubled, and nothing touched whose mail is not in the stream."""
         touched = set(self.originals) - self.untouched()  # read before the stream, which only grows
