@@ -52,7 +52,7 @@ def run_barrier(link: Link, *, write: Sequence[Any], wait: Callable[[float], obj
     n = len(SAMPLE)
     before = take_sample(link)
     safety = judge(before)
-    with_waitaof = before.version >= WAITAOF
+    with_waitaof = safety.ok and before.version >= WAITAOF
     commands = [write, *([("WAITAOF", 1, 0, WAIT_MS)] if with_waitaof else []), *SAMPLE]
     replies = link.pipeline(*commands)
     if isinstance(replies[0], redis.ResponseError):

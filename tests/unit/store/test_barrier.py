@@ -101,23 +101,28 @@ def test_a_safe_server(appendfsync: str) -> None:
 
 
 class FakeLink:
-    """Answers the look before the write, then the write and what comes with it."""
+    """A server that says of itself `before` at the first look and `after` from then on."""
 
     run_id = "abc"
 
-    def __init__(self, *, before: bytes, after: bytes, write: object = 1, waitaof: object = None, fsync: str) -> None:
-        config = [[b"appendfsync", fsync.encode()], [b"no-appendfsync-on-rewrite", b"no"]]
-        waits = [] if waitaof is None else [waitaof]
-        self.replies: list[list[object]] = [
-            [before, *config],
-            [write, *waits, after, *config],
-            *([[after, *config]] * OBSERVATIONS),
-        ]
+    def __init__(self, *, before: bytes, after: bytes, write: object, waitaof: object, fsync: str) -> None:
+        self._info = [before, after]
+        self._answers = {
+            "EVAL": write,
+            "WAITAOF": waitaof,
+            "CONFIG appendfsync": [b"appendfsync", fsync.encode()],
+            "CONFIG no-appendfsync-on-rewrite": [b"no-appendfsync-on-rewrite", b"no"],
+        }
         self.sent: list[str] = []
 
     def pipeline(self, *commands: Sequence[object]) -> list[object]:
         self.sent += [str(command[0]) for command in commands]
-        return self.replies.pop(0)
+        return [self._answer(command) for command in commands]
+
+    def _answer(self, command: Sequence[object]) -> object:
+        if command[0] == "INFO":
+            return self._info.pop(0) if len(self._info) > 1 else self._info[0]
+        return self._answers[f"CONFIG {command[2]}" if command[0] == "CONFIG" else str(command[0])]
 
 
 def barrier(
@@ -134,7 +139,7 @@ def barrier(
         before=info + before,
         after=info + after,
         write=write,
-        waitaof=waitaof if version >= b"7.2" else None,
+        waitaof=waitaof,
         fsync=fsync,
     )
     verdict = run_barrier(cast("Link", link), write=("EVAL",), wait=lambda _: None)
@@ -147,6 +152,13 @@ def test_waitaof_on_the_link_of_the_write_decides() -> None:
     assert verdict.owned
     assert sent[3:5] == ["EVAL", "WAITAOF"]  # after the first look at the settings
     assert not barrier(waitaof=(0, 0))[0].durable
+
+
+def test_where_nothing_will_be_durable_nobody_waits() -> None:
+    verdict, sent = barrier(before=b"maxmemory_policy:allkeys-lru\r\n", waitaof=(1, 0))
+    assert not verdict.durable
+    assert "EVAL" in sent  # the lease is confirmed even so
+    assert "WAITAOF" not in sent
 
 
 def test_a_refused_waitaof_holds_with_its_remedy() -> None:

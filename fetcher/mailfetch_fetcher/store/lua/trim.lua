@@ -15,7 +15,6 @@ redis.call('XTRIM', KEYS[3], 'MINID', '~', string.format('%.0f-0', now_ms - tonu
 local known = {}
 for i = 7, #ARGV do known[ARGV[i]] = true end
 local registered = redis.call('HGETALL', KEYS[4])
-if #registered / 2 ~= #ARGV - 6 then return {'CHANGED'} end
 local groups = {}
 for i = 1, #registered, 2 do
   if not known[registered[i]] then return {'CHANGED'} end
