@@ -17,3 +17,16 @@ def bench(control_plane: ControlPlane, tmp_path: Path, request: pytest.FixtureRe
         yield found
         # pytest shows it with a failure.
         print(found.log() if found.operators else "")
+
+
+@pytest.fixture
+def own_bench(tmp_path: Path) -> Iterator[Bench]:
+    """On an API server of its own, because the operator serves all namespaces."""
+    cluster = ControlPlane(controllers=True)
+    cluster.start()
+    try:
+        with bench_on(cluster, "first", tmp_path) as found:
+            yield found
+            print(found.log())
+    finally:
+        cluster.stop()

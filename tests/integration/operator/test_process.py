@@ -3,30 +3,15 @@
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.cluster.control_plane import ControlPlane
 from tests.integration.operator.bench import Bench, bench_on, connection
 
 pytestmark = pytest.mark.cluster
 
 SLOW = Path(__file__).with_name("slow_operator.py")
-
-
-@pytest.fixture
-def own_bench(tmp_path: Path) -> Iterator[Bench]:
-    """On an API server of its own, because the operator serves all namespaces."""
-    cluster = ControlPlane(controllers=True)
-    cluster.start()
-    try:
-        with bench_on(cluster, "first", tmp_path) as found:
-            yield found
-            print(found.log())
-    finally:
-        cluster.stop()
 
 
 def test_cluster_mode_serves_all_namespaces_and_knows_the_cluster(own_bench: Bench) -> None:
