@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.e2e import world as worlds
-from tests.e2e.world import World, settled
+from tests.e2e.world import World
 from tests.servers.mailgen import mails
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(900)]
@@ -16,22 +16,22 @@ def test_helm_test_upgrade_uninstall_and_install_again(world: World) -> None:
     world.mail.fill(user, mails(20))
     world.connection("support", user=user)
     world.annotate("support", enable="true")
-    world.wait("support", settled(20), "downloaded")
+    world.wait_downloaded("support", 20)
     assert "Succeeded" in world.cluster.helm("test", worlds.RELEASE, "-n", worlds.SYSTEM).stdout
 
     worlds.install(world.cluster, "fetcher.resources.limits.memory=384Mi", upgrade=True)
     world.mail.fill(user, mails(20, start=20))
-    world.wait("support", settled(40), "downloaded after the upgrade")
+    world.wait_downloaded("support", 40)
 
     world.cluster.helm("uninstall", worlds.RELEASE, "-n", worlds.SYSTEM, "--wait")
     try:
-        assert world.status("support")["fetch"]["messages"] == 40
+        assert world.condition("support", "Ready")["reason"] == "Idle"
         claims = world.cluster.kubectl("-n", worlds.SYSTEM, "get", "pvc", "-o", "json").stdout
         assert json.loads(claims)["items"]
         world.mail.fill(user, mails(20, start=40))
     finally:
         worlds.install(world.cluster)
-    world.wait("support", settled(60), "downloaded after the second install")
+    world.wait_downloaded("support", 60)
     verdict = world.judge("support", user=user)
     assert verdict.ok, verdict
     assert verdict.entries == 60

@@ -6,7 +6,7 @@ import pytest
 
 from tests.cluster.base import Cluster
 from tests.cluster.processes import free_ports
-from tests.e2e.world import World, settled
+from tests.e2e.world import World
 from tests.servers.certs import Certificates
 from tests.servers.dovecot import Dovecot
 from tests.servers.mailgen import mails
@@ -64,7 +64,7 @@ def test_each_cause_has_its_reason_and_recovers(world: World, expired: Dovecot) 
     world.connection("expired", user=users["expired"], server=server)
     assert port != expired.imaps_port
     for name in users:
-        world.wait(name, settled(3), "recovered")
+        world.wait_downloaded(name, 3)
         world.wait_ready(name, "Idle")
 
 
@@ -74,7 +74,7 @@ def test_a_running_connection_tells_and_recovers(world: World) -> None:
     world.mail.fill(user, mails(2))
     world.connection("support", user=user)
     world.annotate("support", enable="true")
-    world.wait("support", settled(2), "first mails")
+    world.wait_downloaded("support", 2)
     world.mail.add_user(user, "changed at the server")
     world.mail.doveadm("kick", user)
     ready = world.wait_ready("support", "AuthFailed")
@@ -82,7 +82,7 @@ def test_a_running_connection_tells_and_recovers(world: World) -> None:
     assert good not in str(world.get("support"))
     world.mail.fill(user, mails(2, start=2))
     world.secret("support-mailbox", {"password": "changed at the server"})
-    world.wait("support", settled(4), "mails after the new password")
+    world.wait_downloaded("support", 4)
     world.mail.add_user(user, good)
 
 
@@ -98,7 +98,7 @@ def test_without_redis_nothing_is_fetched_and_the_command_is_told(installed: Clu
         world.secret("mailfetch-redis", {"url": "redis://10.255.255.1:6379/0"})
         world.wait_ready("support", "StoreUnavailable")
         world.copy_redis_secret()
-        world.wait("support", settled(2), "downloaded")
+        world.wait_downloaded("support", 2)
     finally:
         world.stop()
 

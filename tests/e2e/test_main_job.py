@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.e2e.world import World, settled
+from tests.e2e.world import World
 from tests.servers.mailgen import mails
 from tests.servers.proxy import FaultProxy
 
@@ -34,14 +34,14 @@ def test_from_disabled_over_the_gate_to_exactly_once(world: World) -> None:
     assert world.redis().xlen(world.stream("support")) == 0
 
     world.annotate("support", acknowledge=str(MANY))
-    world.wait("support", settled(MANY), "all mails downloaded")
+    world.wait_downloaded("support", MANY)
     world.wait_ready("support", "Idle")
     verdict = world.judge("support", user=user)
     assert verdict.ok, verdict
     assert verdict.mails == verdict.entries == MANY
 
     world.mail.deliver(user, b"From: a@b\r\nSubject: new\r\n\r\nhello\r\n")
-    world.wait("support", settled(MANY + 1), "the new mail")
+    world.wait_downloaded("support", MANY + 1)
     story = world.kubectl("describe", "mailconnection", "support")
     told = [line.split()[1] for line in story[story.index("Events:") :].splitlines()[3:]]
     assert told.index("Enabled") < told.index("AwaitingApproval") < told.index("Approved") < told.index("CaughtUp")
@@ -74,7 +74,7 @@ def test_ten_kills_of_the_fetcher_lose_and_double_nothing(world: World) -> None:
             if kill % 3 == 2:
                 world.kubectl("delete", "pod", pod, "--grace-period=0", "--force")
         slow.delay = 0.0
-        world.wait("support", settled(MANY), "all mails downloaded")
+        world.wait_downloaded("support", MANY)
     verdict = world.judge("support", user=user)
     assert verdict.ok, verdict
     assert verdict.mails == verdict.entries == MANY

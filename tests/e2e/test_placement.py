@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.e2e.world import World, settled
+from tests.e2e.world import World
 from tests.servers.mailgen import mails
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(900)]
@@ -21,7 +21,7 @@ def test_pools_share_a_fetcher_and_dedicated_connections_have_their_own(world: W
     for name in "abcd":
         world.annotate(name, enable="true")
     for name in "abcd":
-        world.wait(name, settled(2), "downloaded")
+        world.wait_downloaded(name, 2)
     deployments = set(world.kubectl("get", "deployments", "-o", "name").split())
     names = {"mailfetch-pool-default", "mailfetch-pool-vip", "mconn-d"}
     assert deployments == {f"deployment.apps/{name}" for name in names}
@@ -48,7 +48,7 @@ def test_move_and_delete_empty_the_folder_and_leave_what_is_not_ours(world: Worl
     world.connection("deleted", user=deleted, afterDownload={"action": "Delete"})
     for name in ("moved", "deleted"):
         world.annotate(name, enable="true")
-        world.wait(name, settled(30), "downloaded and removed")
+        world.wait_downloaded(name, 30)
     assert world.mail.flags(moved) == world.mail.flags(deleted) == {}
     assert len(world.mail.flags(moved, folder="Erledigt/Köln")) == 30
     for name in ("moved", "deleted"):
@@ -60,11 +60,11 @@ def test_suspend_and_resume_continue_where_it_stopped(world: World) -> None:
     world.mail.fill(user, mails(5))
     world.connection("support", user=user)
     world.annotate("support", enable="true")
-    world.wait("support", settled(5), "downloaded")
+    world.wait_downloaded("support", 5)
     world.connection("support", user=user, suspend=True)
     world.wait_ready("support", "Suspended")
     world.mail.fill(user, mails(5, start=5))
     world.connection("support", user=user, suspend=False)
-    world.wait("support", settled(10), "the rest")
+    world.wait_downloaded("support", 10)
     verdict = world.judge("support", user=user)
     assert verdict.ok, verdict

@@ -154,6 +154,20 @@ class World:
     def redis(self) -> Any:
         return redis.Redis.from_url(redis_url(self.cluster))
 
+    def wait_downloaded(self, name: str, count: int) -> None:
+        """So many mails are in the stream and nothing is left to do at the server.
+
+        Looks into Redis, because the counters of a status change once a minute at most.
+        """
+        client, outbox = self.redis(), f"mail:{{{self.namespace}/{name}}}:conn:{name}:outbox"
+        deadline = time.monotonic() + DEADLINE
+        while (length := client.xlen(self.stream(name))) != count or client.zcard(outbox):
+            assert length <= count, f"{name}: {length} entries for {count} mails"
+            if time.monotonic() > deadline:
+                status = json.dumps(self.status(name), indent=1)
+                raise AssertionError(f"{name}: {length} of {count} mails:\n{status}\n{self.explain()}")
+            time.sleep(0.2)
+
     def judge(self, name: str, *, user: str = "user1@mail.test", seen: bool = True) -> checker.Verdict:
         """The independent checker's verdict."""
         mailbox = checker.Mailbox(
@@ -168,16 +182,6 @@ class World:
 
 def _condition(status: Object, kind: str) -> Object:
     return next((c for c in status.get("conditions", []) if c["type"] == kind), {})
-
-
-def settled(count: int) -> Callable[[Object], bool]:
-    """So many mails were downloaded, and nothing is left to do at the server."""
-
-    def met(status: Object) -> bool:
-        done = _condition(status, "AfterDownload").get("reason") == "Done"
-        return bool(status.get("fetch", {}).get("messages") == count and done)
-
-    return met
 
 
 def opened(world: World) -> Iterator[World]:

@@ -32,7 +32,7 @@ class ImapSettings:
     port: int
     username: str
     password: str = field(repr=False)
-    password_place: str = "the Secret"
+    password_place: str = "the Secret"  # noqa: S105 - where, not what
     encryption: Encryption = "TLS"
     allow_insecure_login: bool = False
     folder: str = "INBOX"

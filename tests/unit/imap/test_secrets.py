@@ -83,7 +83,13 @@ def test_the_watch_keeps_no_content(secrets_dir: Path) -> None:
 def test_settings_fill_in_every_default() -> None:
     settings = from_spec(make_spec(), password="p")
     assert settings == ImapSettings(
-        host="imap.mail.test", port=993, username="u", password="p", action="MarkSeen", max_message_size=150 << 20
+        host="imap.mail.test",
+        port=993,
+        username="u",
+        password="p",
+        password_place="key 'pw' of the Secret 'box'",
+        action="MarkSeen",
+        max_message_size=150 << 20,
     )
     assert "password" not in repr(settings).replace("password_", "")
 
