@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 
+from mailfetch_fetcher.contract.assignment import fingerprint
 from tests.integration.fetcher.helpers import NAMESPACE, Account, Fetcher, assignment, bodies, fetcher_on
 from tests.servers import checker, mailgen
 from tests.servers.dovecot import Dovecot
@@ -130,8 +131,9 @@ def test_delete_spares_foreign_deleted_mails(fetcher: Fetcher, server: RedisServ
     fetcher.caught_up(5)
     with account.dovecot.client(account.user, folder="INBOX") as imap:
         imap.uid("STORE", "2,4", "+FLAGS", r"(\Deleted)")
-    fetcher.assign(assignment(account.spec(afterDownload={"action": "Delete"})))
-    fetcher.wait_for(lambda r: r.phase == "Listening")
+    changed = assignment(account.spec(afterDownload={"action": "Delete"}))
+    fetcher.assign(changed)
+    fetcher.wait_for(lambda r: r.fingerprint == fingerprint(changed) and r.phase == "Listening")
     account.dovecot.deliver(account.user, mailgen.make_mail(6))
     fetcher.caught_up(6)
     wait_until(lambda: set(account.dovecot.flags(account.user)) == {1, 2, 3, 4, 5}, what="only ours is gone")
