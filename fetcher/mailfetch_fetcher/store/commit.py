@@ -56,15 +56,7 @@ def build_commit(plan: CommitPlan, numbers: Sequence[tuple[int, int]]) -> list[A
     """
     keys, batch = plan.keys, plan.batch
     stream = keys.stream
-    names = [keys.state, stream.queue, stream.log, keys.outbox, keys.stats, stream.blobs]
-    index: dict[str, int] = {}
-
-    def key_index(name: str) -> int:
-        if name not in index:
-            names.append(name)
-            index[name] = len(names)
-        return index[name]
-
+    names = _Names([keys.state, stream.queue, stream.log, keys.outbox, keys.stats, stream.blobs])
     args: list[Any] = [
         plan.owner,
         plan.tip,
@@ -79,33 +71,54 @@ def build_commit(plan: CommitPlan, numbers: Sequence[tuple[int, int]]) -> list[A
         len(batch.log),
     ]
     for mail, (_, number) in zip(batch.mails, numbers, strict=True):
-        blob = mail.body if isinstance(mail.body, Blob) else None
-        fingerprint = hashes.fingerprint(mail.identity, key=plan.state.hash_key)
-        head, tail = member_around_entry(mail, mail.action, fingerprint=fingerprint) if mail.action else ("", "")
-        args += (
-            hashes.entry_id(plan.state.state_id, mail.ref),
-            mail.folder,
-            mail.uid,
-            mail.message_id,
-            mail.sender,
-            mail.to,
-            mail.subject,
-            mail.date,
-            mail.received,
-            blob.size if blob else mail.size,
-            mail.sha256,
-            mail.flags,
-            blob.blob_id if blob else mail.body,
-            key_index(stream.blob(blob.blob_id)) if blob else 0,
-            key_index(keys.known(hashes.bucket(number))),
-            hashes.member(number),
-            head,
-            tail,
-        )
+        args += _mail_values(plan, mail, number, names)
     for line in batch.log:
         values = _log_values(line)
         args += (len(values), *values)
-    return scripts.evaluate(scripts.COMMIT, keys=names, args=args)
+    return scripts.evaluate(scripts.COMMIT, keys=names.all, args=args)
+
+
+class _Names:
+    """The keys of the command; each is named once and then spoken of by its number."""
+
+    def __init__(self, first: list[str]) -> None:
+        self.all = first
+        self._index: dict[str, int] = {}
+
+    def number(self, name: str) -> int:
+        if name not in self._index:
+            self.all.append(name)
+            self._index[name] = len(self.all)
+        return self._index[name]
+
+
+def _mail_values(plan: CommitPlan, mail: Mail, number: int, names: _Names) -> tuple[Any, ...]:
+    """The 18 values of a mail, in the script's order."""
+    keys, key = plan.keys, plan.state.hash_key
+    blob = mail.body if isinstance(mail.body, Blob) else None
+    head, tail = "", ""
+    if mail.action:
+        head, tail = member_around_entry(mail, mail.action, fingerprint=hashes.fingerprint(mail.identity, key=key))
+    return (
+        hashes.entry_id(plan.state.state_id, mail.ref),
+        mail.folder,
+        mail.uid,
+        mail.message_id,
+        mail.sender,
+        mail.to,
+        mail.subject,
+        mail.date,
+        mail.received,
+        blob.size if blob else mail.size,
+        mail.sha256,
+        mail.flags,
+        blob.blob_id if blob else mail.body,
+        names.number(keys.stream.blob(blob.blob_id)) if blob else 0,
+        names.number(keys.known(hashes.bucket(number))),
+        hashes.member(number),
+        head,
+        tail,
+    )
 
 
 def anchor(plan: CommitPlan) -> str:

@@ -102,27 +102,7 @@ class Mailbox:
             known_seq=known_seq,
         )
         with self._life():
-            link, tip, asked = Link(self._target), secrets.token_hex(8), self._clock.boottime()
-            try:
-                state = open_state(
-                    link,
-                    keys=self._keys,
-                    owner=self._owner,
-                    wish=wish,
-                    policy=self._policy,
-                    tip=tip,
-                    ttl=self._leases.ttl,
-                    clock=self._clock,
-                )
-            except BaseException:
-                link.close()
-                raise
-            self._lease.answered(1, asked=asked)
-            self._lease.progress()
-            self._leases.add(self._lease)
-            self._writer = self._make_writer(link, state, tip)
-            self._actions = self._make_actions(self._writer)
-            return state
+            return self._open(wish)
 
     def progress(self, within: float = PATIENCE) -> None:
         """The session lives, and says so again within that many seconds; otherwise its lease is given up."""
@@ -246,6 +226,29 @@ class Mailbox:
         except BaseException as e:
             self._failed = self._failed or str(e) or type(e).__name__
             raise
+
+    def _open(self, wish: Wish) -> State:
+        link, tip, asked = Link(self._target), secrets.token_hex(8), self._clock.boottime()
+        try:
+            state = open_state(
+                link,
+                keys=self._keys,
+                owner=self._owner,
+                wish=wish,
+                policy=self._policy,
+                tip=tip,
+                ttl=self._leases.ttl,
+                clock=self._clock,
+            )
+        except BaseException:
+            link.close()
+            raise
+        self._lease.answered(1, asked=asked)
+        self._lease.progress()
+        self._leases.add(self._lease)
+        self._writer = self._make_writer(link, state, tip)
+        self._actions = self._make_actions(self._writer)
+        return state
 
     def _release(self, writer: Writer) -> None:
         with contextlib.suppress(StoreError, redis.ResponseError):

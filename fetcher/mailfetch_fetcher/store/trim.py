@@ -1,6 +1,7 @@
 """Retention of the queue: what every named group acknowledged goes; entries first, their blobs afterwards."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import redis
 
@@ -39,22 +40,9 @@ def trim_queue(link: Link, *, keys: ConnectionKeys, owner: str, policy: QueuePol
         Fenced: another owner.
         StoreError: Redis refuses.
     """
-    stream = keys.stream
-    removed, start, count = 0, "-", 1  # mostly the first entry says that there is nothing to do
+    removed, start, count, holder = 0, "-", 1, ""  # mostly the first entry says that there is nothing to do
     for _ in range(LOOKS):
-        try:
-            names = sorted(name.decode() for name in link.call("HKEYS", stream.connections))
-            outboxes = [stream.connection(name).outbox for name in names]
-            args = [owner, policy.queue_seconds * 1000, policy.log_seconds * 1000, max(forced - removed, 0)]
-            reply = link.call(
-                *scripts.evaluate(
-                    scripts.TRIM,
-                    keys=[keys.state, stream.queue, stream.log, stream.connections, stream.marks, *outboxes],
-                    args=[*args, start, count, *names],
-                )
-            )
-        except redis.ResponseError as e:
-            raise refused(error_text(e), doing="trimming the queue") from None
+        reply = _look(link, keys, owner, policy, [max(forced - removed, 0), start, count])
         kind, *rest = (item.decode() for item in reply)
         if kind == "FENCED":
             raise Fenced("another fetcher has taken over the mailbox")
@@ -71,6 +59,20 @@ def trim_queue(link: Link, *, keys: ConnectionKeys, owner: str, policy: QueuePol
         if not start:
             break
     return Trimmed(removed=removed, why=f"the oldest entries still wait for {holder}" if holder else "")
+
+
+def _look(link: Link, keys: ConnectionKeys, owner: str, policy: QueuePolicy, where: list[Any]) -> list[bytes]:
+    """One run of the script, over the outboxes of all connections that are registered now."""
+    stream = keys.stream
+    try:
+        names = sorted(name.decode() for name in link.call("HKEYS", stream.connections))
+        outboxes = [stream.connection(name).outbox for name in names]
+        script_keys = [keys.state, stream.queue, stream.log, stream.connections, stream.marks, *outboxes]
+        args = [owner, policy.queue_seconds * 1000, policy.log_seconds * 1000, *where, *names]
+        reply: list[bytes] = link.call(*scripts.evaluate(scripts.TRIM, keys=script_keys, args=args))
+        return reply
+    except redis.ResponseError as e:
+        raise refused(error_text(e), doing="trimming the queue") from None
 
 
 def _remove_blobs(link: Link, keys: ConnectionKeys, blobs: list[str]) -> None:
