@@ -72,7 +72,7 @@ def test_ten_kills_of_the_fetcher_lose_and_double_nothing(world: World) -> None:
             assert reached < MANY, "the download ended before the last kill; slow it down more"
             world.cluster.pod_kill(world.namespace, pod, "fetcher")
             if kill % 3 == 2:
-                world.kubectl("delete", "pod", pod, "--grace-period=0", "--force")
+                world.kubectl("delete", "pod", pod, "--grace-period=0", "--force", "--ignore-not-found")
         slow.delay = 0.0
         world.wait_downloaded("support", MANY)
     verdict = world.judge("support", user=user)

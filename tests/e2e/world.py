@@ -1,8 +1,8 @@
 """What end-to-end tests do with a cluster: install the chart, make namespaces and connections, wait for status."""
 
 import base64
-import itertools
 import json
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +20,6 @@ CHART = REPOSITORY / "charts/mailfetch"
 DEADLINE = 240.0
 """Seconds; a Secret may take a kubelet more than a minute, and this machine may be busy."""
 Object = dict[str, Any]
-_numbers = itertools.count(1)
 
 
 def install(cluster: Cluster, *settings: str, upgrade: bool = False) -> str:
@@ -48,7 +47,7 @@ class World:
 
     cluster: Cluster
     mail: Dovecot
-    namespace: str = field(default_factory=lambda: f"test-{next(_numbers)}")
+    namespace: str = field(default_factory=lambda: f"test-{secrets.token_hex(4)}")
 
     def start(self, *, with_redis: bool = True) -> "World":
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
