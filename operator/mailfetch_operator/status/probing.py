@@ -53,7 +53,8 @@ class Probing:
         if view is None or not (self.ended or view.problem):
             return None
         why = view.problem or "it ended without a result"
-        return Problem(reason="FetcherUnavailable", message=f"The probe Job {view.job_name} failed: {why}", time="")
+        text = f"The probe Job {view.job_name} failed: {why}; in this namespace, kubectl logs job/{view.job_name} tells more"
+        return Problem(reason="FetcherUnavailable", message=text, time="")
 
 
 def select(probes: Sequence[ProbeView], fingerprint: str) -> Probing:
