@@ -53,7 +53,7 @@ class Probing:
         if view is None or not (self.ended or view.problem):
             return None
         why = view.problem or "it ended without a result"
-        text = f"The probe Job {view.job_name} failed: {why}; in this namespace, kubectl logs job/{view.job_name} tells more"
+        text = f"The probe Job {view.job_name} failed: {why}; kubectl logs job/{view.job_name} tells more"
         return Problem(reason="FetcherUnavailable", message=text, time="")
 
 
