@@ -4,6 +4,7 @@ Rules that hold everywhere: UID commands only; BODY.PEEK, so that nothing is mar
 which would expunge; progress never depends on a flag.
 """
 
+import contextlib
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -38,6 +39,10 @@ def _ignore(_stage: StepName, _detail: str) -> None:
     pass
 
 
+def _nothing() -> None:
+    pass
+
+
 class ImapSource:
     """Implements `Source`. Used by one thread, except for `wake` and `close`."""
 
@@ -67,6 +72,7 @@ class ImapSource:
         self._waker = Waker()
         self._owner = 0
         self._wire: Wire | None = None
+        self._shut: Callable[[], None] = _nothing
         self._closed = False
 
     # ---- Source ----
@@ -78,10 +84,8 @@ class ImapSource:
             SourceError: a stage failed.
         """
         self._owner = threading.get_ident()
-        login = connect(self._settings, context=self._context, observe=self._observe)
+        login = connect(self._settings, context=self._context, observe=self._observe, reach=self._reached)
         self._wire = login.wire
-        if self._closed:  # `close` came from another thread meanwhile
-            login.wire.shut()
         try:
             return self._open_folder(login)
         except Refused as e:
@@ -123,14 +127,13 @@ class ImapSource:
         """See `Source`. From another thread it only ends the connection; the thread that uses it then frees it."""
         self._closed = True
         self._waker.wake()
-        wire = self._wire
         if self._owner not in (0, threading.get_ident()):
-            if wire:
-                wire.shut()
+            with contextlib.suppress(OSError):  # it has ended already
+                self._shut()
             return
         self._waker.close()
-        if wire:
-            wire.close()
+        if self._wire:
+            self._wire.close()
 
     # ---- beyond Source ----
 
@@ -146,6 +149,13 @@ class ImapSource:
             return seen.identity if seen else None
 
     # ---- inside ----
+
+    def _reached(self, shut: Callable[[], None]) -> None:
+        """From now on this is what ends the connection; at once if `close` came from another thread meanwhile."""
+        self._shut = shut
+        if self._closed:
+            with contextlib.suppress(OSError):
+                shut()
 
     def _open_folder(self, login: Login) -> Opened:
         wire, capabilities, settings = login.wire, login.capabilities, self._settings

@@ -21,6 +21,9 @@ from mailfetch_fetcher.sources.imap_wire import Answer, Refused, Wire
 Observe = Callable[[StepName, str], None]
 """Called when a stage has succeeded, with what was found."""
 
+Reach = Callable[[Callable[[], None]], None]
+"""Is given what ends the connection as it is now, for another thread that cannot wait."""
+
 _KEEP_ALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 20), (socket.TCP_KEEPCNT, 3))
 _USER_TIMEOUT = 120_000
 """Milliseconds until unacknowledged data ends a connection (RFC 5482): as long as the keep-alive needs."""
@@ -36,7 +39,7 @@ class Login:
     insecure: bool
 
 
-def connect(settings: ImapSettings, *, context: ssl.SSLContext | None, observe: Observe) -> Login:
+def connect(settings: ImapSettings, *, context: ssl.SSLContext | None, observe: Observe, reach: Reach) -> Login:
     """Goes through all stages.
 
     Raises:
@@ -51,10 +54,11 @@ def connect(settings: ImapSettings, *, context: ssl.SSLContext | None, observe: 
     try:
         if settings.encryption == "TLS":
             assert context is not None
-            sock = _tls(settings, sock, context, observe)
+            sock = _tls(settings, sock, context, observe, reach)
         elif settings.encryption == "None":
             observe("tls", "not used (spec.server.encryption None)")
         wire = Wire(sock, address=settings.address, timeout=settings.timeout)
+        reach(wire.shut)
         return _log_in(settings, wire, context, observe)
     except BaseException:
         if wire:
@@ -101,11 +105,15 @@ def _tcp(settings: ImapSettings, addresses: Sequence[tuple[Any, ...]], observe: 
     raise errors.unreachable(settings, failure) from failure
 
 
-def _tls(settings: ImapSettings, sock: socket.socket, context: ssl.SSLContext, observe: Observe) -> ssl.SSLSocket:
+def _tls(
+    settings: ImapSettings, sock: socket.socket, context: ssl.SSLContext, observe: Observe, reach: Reach
+) -> ssl.SSLSocket:
+    encrypted = context.wrap_socket(sock, server_hostname=settings.host.rstrip("."), do_handshake_on_connect=False)
+    reach(lambda: socket.socket.shutdown(encrypted, socket.SHUT_RDWR))
     try:
-        encrypted = context.wrap_socket(sock, server_hostname=settings.host.rstrip("."))
+        encrypted.do_handshake()
     except OSError as e:
-        sock.close()
+        encrypted.close()
         raise tls_errors.tls_failed(settings, e) from e
     observe("tls", _version(encrypted))
     return encrypted

@@ -152,7 +152,9 @@ def test_a_silent_login_does_not_hold_up_the_end(tmp_path: Path, server: RedisSe
         }
         fetcher.assign(assignment(spec))
         fake.await_command("AUTHENTICATE")
+        assert server.client().keys("*:lease")
         fetcher.stop()
+        assert not server.client().keys("*:lease")  # given back, so that the next pod need not wait
 
 
 def test_stopping_while_it_backs_off_is_at_once(fetcher: Fetcher, account: Account) -> None:
