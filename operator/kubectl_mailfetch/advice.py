@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 
-from kubectl_mailfetch.gate import acknowledgement_needed
+from kubectl_mailfetch.gate import acknowledgement_needed, hopeless
 from kubectl_mailfetch.model import ACKNOWLEDGE, Connection
 
 Advice = Sequence[str]
 """Lines; those that begin with `$ ` are commands to copy."""
+
+_OPERATOR = "$ kubectl get pods -A -l app.kubernetes.io/name=mailfetch"
 
 
 def advice(connection: Connection) -> Advice:
@@ -15,7 +17,13 @@ def advice(connection: Connection) -> Advice:
     if not reason:
         return [
             "The operator has not looked at it yet. If that lasts longer than a minute, look at the operator:",
-            "$ kubectl get pods -A -l app.kubernetes.io/name=mailfetch",
+            _OPERATOR,
+        ]
+    if connection.enabled == (reason == "Disabled") and reason != "InvalidConfiguration":
+        return [
+            "The annotation mailfetch.dev/enable was changed, and the operator has not taken note of it yet. If that"
+            " lasts longer than a minute, look at the operator:",
+            _OPERATOR,
         ]
     make = _BY_REASON.get(reason)
     return make(connection) if make else []
@@ -36,6 +44,8 @@ def _disabled(c: Connection) -> Advice:
 
 
 def _awaiting(c: Connection) -> Advice:
+    if hopeless(c):
+        return ["What the message says: no approval helps here."]
     value = acknowledgement_needed(c)
     lines = ["Accept the backlog:", f"$ kubectl mailfetch enable {object_args(c)}"]
     if value:
@@ -60,10 +70,10 @@ def _login(c: Connection) -> Advice:
     key = c.text("spec", "auth", "passwordSecretRef", "key") or "password"
     if not secret:
         return _edit(c)
+    patch = f'{{"stringData":{{"{key}":"THE-PASSWORD"}}}}'  # leaves the other keys of the Secret alone
     return [
         "Put the right password into its Secret; the next login uses it, nothing has to be restarted:",
-        f"$ kubectl create secret generic {secret} -n {c.namespace} --from-literal={key}='THE-PASSWORD'"
-        " --dry-run=client -o yaml | kubectl apply -f -",
+        f"$ kubectl patch secret {secret} -n {c.namespace} --type=merge -p '{patch}'",
     ]
 
 

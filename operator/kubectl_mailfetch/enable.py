@@ -51,15 +51,20 @@ def enable(*, objects: Objects, namespace: str, name: str, talk: Talk, wait: boo
     """
     connection = Connection(objects.get(namespace, name))
     if connection.enabled and not acknowledgement_needed(connection):
-        talk.say(f"{name} is enabled already: {connection.ready.reason or 'its state is not known yet'}.")
-        return _follow(connection, talk)
+        return _outcome(connection, talk, before=f"{name} is enabled already")
     while True:
-        connection = _change(objects, connection, talk)
+        asked, connection = acknowledgement_needed(connection), _change(objects, connection, talk)
+        epoch = connection.epoch
         if not wait:
             return _follow(connection, talk)
         connection = _until_settled(objects, connection, talk)
         if not acknowledgement_needed(connection):
-            return _outcome(connection, talk)
+            return _outcome(connection, talk, before=name)
+        if asked and connection.epoch > epoch:  # another flood than the one that was accepted a moment ago
+            raise PluginError(
+                f"the backlog of {name} was accepted, but then its gate closed again: {connection.ready.message}\n"
+                f"Look at it before you enable again: kubectl mailfetch status {object_args(connection)}"
+            )
 
 
 def disable(*, objects: Objects, namespace: str, name: str, talk: Talk) -> None:
@@ -70,8 +75,8 @@ def disable(*, objects: Objects, namespace: str, name: str, talk: Talk) -> None:
         return
     connection = Connection(objects.annotate(namespace, name, {ENABLE: "false"}))
     talk.say(
-        f'{name} is disabled: {ENABLE} is "false" now. What was downloaded stays; enabled again, it continues there'
-        " after the new mails were counted."
+        f'{name} is disabled: {ENABLE} is "false" now, and the operator stops it. What was downloaded stays; enabled'
+        " again, it continues there after the new mails were counted."
     )
 
 
@@ -119,14 +124,14 @@ def _until_settled(objects: Objects, connection: Connection, talk: Talk) -> Conn
     return connection
 
 
-def _outcome(connection: Connection, talk: Talk) -> None:
+def _outcome(connection: Connection, talk: Talk, *, before: str) -> None:
     ready = connection.ready
     if ready.status == "False":
         raise PluginError(
             f"{connection.name} is enabled, but {ready.reason}: {ready.message}\n"
             f"What to do: kubectl mailfetch status {object_args(connection)}"
         )
-    talk.say(f"{connection.name}: {ready.reason}. {ready.message}".rstrip())
+    talk.say(f"{before}: {ready.reason or 'its state is not known yet'}. {ready.message}".rstrip())
     _follow(connection, talk)
 
 

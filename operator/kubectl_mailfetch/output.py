@@ -12,7 +12,7 @@ from kubectl_mailfetch.rows import Listing
 
 _STYLES = {"": "", "good": "green", "wait": "yellow", "bad": "red"}
 _NO_LIMIT = 100_000
-_LABEL = 16
+_LABEL = 18
 
 
 class Format(StrEnum):

@@ -43,7 +43,8 @@ def estimate_lines(connection: Connection, *, now: datetime) -> list[Line]:
     e = connection.estimate
     if e is None:
         return [Line(label="Estimate"), Line(label="New mails", text="not counted yet")]
-    how = ", ".join(x for x in (f"accuracy {e.accuracy}", f"confidence {e.confidence}", e.method) if x)
+    method = f"method {e.method}" if e.method else ""
+    how = ", ".join(x for x in (f"accuracy {e.accuracy}", f"confidence {e.confidence}", method) if x)
     lines = [
         Line(label="Estimate"),
         Line(label="New mails", text=f"{e.new:,} of {e.total:,} in the folder ({e.unseen:,} unread); {how}"),
@@ -136,8 +137,8 @@ def _fetch(c: Connection, now: datetime) -> Iterator[Line]:
     failures = c.number("status", "fetch", "consecutiveFailures")
     if reason := c.text("status", "fetch", "lastError", "reason"):
         when = ago(moment(c.dig("status", "fetch", "lastError", "time")), now=now)
-        again = f", {failures} times in a row" if failures > 1 else ""
-        text = f"{reason} {when}{again}: {c.text('status', 'fetch', 'lastError', 'message')}"
+        when = f", {failures} times in a row, first {when}" if failures > 1 else f" {when}"
+        text = f"{reason}{when}: {c.text('status', 'fetch', 'lastError', 'message')}"
         yield Line(label="Last error", text=text, tone="bad" if failures else "")
     yield Line(label="Fetcher", text=c.text("status", "placement", "fetcher") or "none")
 

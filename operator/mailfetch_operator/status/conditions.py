@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mailfetch_fetcher.contract.reasons import CONNECTION_REASONS
+from mailfetch_fetcher.contract.spec import unsupported
 from mailfetch_operator.gate import WHY_CLOSED
 from mailfetch_operator.status.facts import Facts
 from mailfetch_operator.status.ready import Status, Verdict
@@ -55,6 +56,8 @@ def check_connection(facts: Facts, verdict: Verdict) -> Condition:
     if before and before.get("observedGeneration") == facts.connection.generation:
         return Condition(**{k: before[k] for k in ("type", "status", "reason", "message")})
     message = f"Not tested yet. To test: {facts.command('mailfetch.dev/test', '1')}"
+    if facts.connection.spec is None or unsupported(facts.spec):
+        message = "Not tested: this version cannot run the spec."
     return Condition(type="ConnectionVerified", status="Unknown", reason="NotTested", message=message)
 
 
@@ -98,7 +101,8 @@ def check_advisory(facts: Facts, verdict: Verdict) -> Condition | None:
     spec = facts.connection.spec
     advice: list[tuple[str, str]] = []
     if others := facts.world.same_mailbox:
-        text = f"{', '.join(others[:5])} read the same mailbox: every mail comes twice, and actions clash."
+        read = "read" if len(others) > 1 else "reads"
+        text = f"{', '.join(others[:5])} {read} the same mailbox: every mail comes twice, and actions clash."
         advice.append(("SameMailboxTwice", text))
     plain = bool(spec and spec.server and spec.server.encryption == "None")
     if plain or (facts.report and facts.report.insecure):

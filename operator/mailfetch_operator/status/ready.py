@@ -106,20 +106,29 @@ def check_approval(facts: Facts) -> Verdict | None:
 def approval_message(facts: Facts) -> str:
     """What a person must do to open the gate; there is an estimate."""
     assert facts.estimate is not None
+    why, low = gates.WHY_CLOSED.get(facts.gate.reason, ""), facts.estimate.get("confidence") == "Low"
+    if facts.gate.reason in gates.EXPLICIT and low:  # the fetcher would stop at the same place
+        again = facts.command(names.annotation("estimate"), '"$(date +%s)"')
+        return (
+            f"{why} Accepting does not help. Undo the reset at the server and count again: {again}; or download the "
+            "folder anew with a MailConnection of another name."
+        )
     value = gates.required(facts.gate, facts.estimate)
     text = facts.connection.annotations.get(names.ACKNOWLEDGE, "")
     given = ""
-    if text and (ack := gates.acknowledgement(facts.connection)) is None:
+    ack = gates.acknowledgement(facts.connection)
+    if text and ack is None:
         given = f' {names.ACKNOWLEDGE} is "{text[:20]}", which is not a number or "any".'
-    elif text and ack and ack.epoch != facts.gate.epoch:
+    elif ack and ack.epoch != facts.gate.epoch:
         given = f' The acknowledgement "{text[:20]}" was for another approval.'
+    elif ack:
+        given = f' The acknowledgement "{text[:20]}" is too small.'
     new, limit = facts.estimate["newMessages"], facts.spec.approval.max_messages
-    size = f"{new} new mails"
+    size = f"{new} new {'mail' if new == 1 else 'mails'}"
     if new > limit:
         size += f", more than approval.maxMessages ({limit})"
-    if facts.estimate.get("confidence") == "Low":
+    if low:
         size += ", and the number is uncertain"
-    why = gates.WHY_CLOSED.get(facts.gate.reason, "")
     return f"{why} {size}.{given} To accept: {facts.command(names.ACKNOWLEDGE, value)}".strip()
 
 

@@ -128,7 +128,22 @@ def test_an_enabled_connection_is_left_alone() -> None:
     cluster, person = Cluster(connection(status=flowing(), annotations={ENABLE: "true"})), Person()
     run(cluster, person)
     assert (cluster.patches, person.asked) == ([], [])
-    assert "enabled already: Idle" in person.heard[0]
+    assert person.heard[0] == "support is enabled already: Idle. All mails are downloaded."
+
+
+def test_an_enabled_connection_that_fails_is_an_error_too() -> None:
+    with pytest.raises(PluginError, match="AuthFailed: The server refused") as caught:
+        run(Cluster(connection(status=FAILED, annotations={ENABLE: "true"})), Person())
+    assert caught.value.code == Exit.ERROR
+
+
+def test_a_gate_that_closes_behind_the_acknowledgement_is_not_opened_again_unseen() -> None:
+    first = connection(status=awaiting(1234), annotations={ENABLE: "true"})
+    cluster, person = Cluster(first, [awaiting(9000, epoch=2)]), Person()
+    with pytest.raises(PluginError, match="its gate closed again") as caught:
+        run(cluster, person)
+    assert caught.value.code == Exit.ERROR
+    assert cluster.patches == [{ACK: "1234"}]
 
 
 def test_a_suspended_connection_is_pointed_out() -> None:

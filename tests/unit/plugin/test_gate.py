@@ -43,6 +43,14 @@ def test_after_a_reset_even_a_small_backlog_needs_one() -> None:
     assert acknowledgement_needed(connection(status=status, annotations={ACK: "3/2"})) is None
 
 
+def test_while_the_mails_are_numbered_anew_nobody_is_asked_to_accept_them() -> None:
+    """The fetcher would stop at the same place, and the next epoch would want the next acknowledgement."""
+    status = awaiting(1234, epoch=2, confidence="Low")
+    status["approval"]["reason"] = "MailboxReset"
+    assert acknowledgement_needed(connection(status=status)) is None
+    assert settled(connection(status=status))
+
+
 def test_nothing_is_needed_before_counting_or_when_the_gate_is_open() -> None:
     assert acknowledgement_needed(connection()) is None
     assert acknowledgement_needed(connection(status=flowing())) is None

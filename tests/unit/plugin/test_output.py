@@ -75,7 +75,8 @@ def test_markup_in_a_resource_is_only_text() -> None:
 
 def test_the_page_folds_texts_but_never_commands() -> None:
     out = io.StringIO()
-    print_page(status_page(connection(status=awaiting(1234)), now=NOW), out=console(out, 60))
+    enabled = connection(status=awaiting(1234), annotations={"mailfetch.dev/enable": "true"})
+    print_page(status_page(enabled, now=NOW), out=console(out, 60))
     lines = out.getvalue().splitlines()
     command = "kubectl annotate mconn support -n helpdesk --overwrite mailfetch.dev/acknowledge=1234"
     assert [line.strip() for line in lines if "--overwrite" in line] == [command]

@@ -5,6 +5,8 @@ import pytest
 from kubectl_mailfetch.page import bar, status_page
 from tests.unit.plugin.samples import NOW, awaiting, condition, connection, flowing
 
+ENABLE = "mailfetch.dev/enable"
+
 
 def text_of(**changes: Any) -> str:
     page = status_page(connection(**changes), now=NOW)
@@ -12,12 +14,14 @@ def text_of(**changes: Any) -> str:
 
 
 def test_a_closed_gate_says_exactly_how_to_open_it() -> None:
-    text = text_of(status=awaiting(1234, epoch=2))
+    text = text_of(status=awaiting(1234, epoch=2), annotations={ENABLE: "true"})
     assert "State: AwaitingApproval; Ready has been True for 60m (since 2026-01-31 11:00 UTC)" in text
     assert "kubectl mailfetch enable support -n helpdesk" in text
     assert "kubectl annotate mconn support -n helpdesk --overwrite mailfetch.dev/acknowledge=1234/2" in text
     assert 'To open: mailfetch.dev/acknowledge: "1234/2"' in text
-    assert "New mails: 1,234 of 20,110 in the folder (40 unread); accuracy Exact, confidence High, UidRange" in text
+    assert (
+        "New mails: 1,234 of 20,110 in the folder (40 unread); accuracy Exact, confidence High, method UidRange" in text
+    )
 
 
 def test_an_acknowledgement_of_an_older_epoch_is_pointed_out() -> None:
@@ -25,8 +29,24 @@ def test_an_acknowledgement_of_an_older_epoch_is_pointed_out() -> None:
     assert "Acknowledged: '1234' does not count under epoch 2" in text
 
 
+@pytest.mark.parametrize(("enabled", "reason"), [("false", "Idle"), ("false", "AuthFailed"), ("true", "Disabled")])
+def test_a_change_that_the_operator_has_not_seen_is_pointed_out(enabled: str, reason: str) -> None:
+    """Or a connection that was disabled would look as if mail went on flowing by right."""
+    text = text_of(status={"conditions": [condition("Ready", "True", reason)]}, annotations={ENABLE: enabled})
+    assert "the operator has not taken note of it yet" in text
+    assert "kubectl get pods -A -l app.kubernetes.io/name=mailfetch" in text
+
+
+def test_mails_numbered_anew_are_not_offered_for_acceptance() -> None:
+    status = awaiting(7, epoch=2, confidence="Low")
+    status["approval"]["reason"] = "MailboxReset"
+    text = text_of(status=status, annotations={ENABLE: "true"})
+    assert "no approval helps here" in text
+    assert "acknowledge" not in text.replace("The backlog needs an acknowledgement.", "")
+
+
 def test_flowing_mail_shows_counters_and_no_advice() -> None:
-    text = text_of(status=flowing())
+    text = text_of(status=flowing(), annotations={ENABLE: "true"})
     assert "State: Idle (Listening)" in text
     assert "Mails: 10,234 downloaded" in text
     assert "Lag: 3 at the server" in text
@@ -55,10 +75,11 @@ def test_a_refused_password_gives_the_command_that_replaces_it() -> None:
             "lastError": {"reason": "AuthFailed", "message": "refused", "time": "2026-01-31T11:59:00Z"},
         },
     }
-    text = text_of(status=status)
+    text = text_of(status=status, annotations={ENABLE: "true"})
     assert "Why: The server refused the login." in text
-    assert "kubectl create secret generic support-mailbox -n helpdesk --from-literal=password='THE-PASSWORD'" in text
-    assert "Last error: AuthFailed 60s ago (2026-01-31 11:59 UTC), 4 times in a row: refused" in text
+    command = "kubectl patch secret support-mailbox -n helpdesk --type=merge -p"
+    assert f"""{command} '{{"stringData":{{"password":"THE-PASSWORD"}}}}'""" in text
+    assert "Last error: AuthFailed, 4 times in a row, first 60s ago (2026-01-31 11:59 UTC): refused" in text
 
 
 def test_a_connection_that_nobody_looked_at_points_to_the_operator() -> None:
@@ -88,7 +109,11 @@ READY_REASONS = {
 
 @pytest.mark.parametrize(("status", "reason"), [(s, r) for s, reasons in READY_REASONS.items() for r in reasons])
 def test_every_state_says_what_to_do_or_needs_nothing(status: str, reason: str) -> None:
-    text = text_of(status={"conditions": [condition("Ready", status, reason, "Because. Do this.")]})
+    annotations = {ENABLE: "false" if reason == "Disabled" else "true"}
+    text = text_of(
+        status={"conditions": [condition("Ready", status, reason, "Because. Do this.")]}, annotations=annotations
+    )
+    assert "has not taken note" not in text
     assert "Why: Because. Do this." in text
     needs_nothing = {"Fetching", "Idle", "SecretNotFound"}  # the operator's message has the command for the Secret
     assert ("What to do" in text) is (reason not in needs_nothing)

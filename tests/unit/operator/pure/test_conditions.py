@@ -291,8 +291,24 @@ def test_advice_is_listed_in_its_order() -> None:
     sim.settle()
     assert sim.state("Advisory") == ("True", "SameMailboxTwice")
     message = sim.condition("Advisory")["message"]
-    assert "billing" in message
+    assert "billing reads the same mailbox" in message
     assert "unencrypted" in message
+
+
+def test_an_acknowledgement_that_is_too_small_is_named() -> None:
+    sim = Sim(enable="true", acknowledge="5")
+    sim.settle()
+    sim.count(1234)
+    sim.settle()
+    assert sim.state() == ("True", "AwaitingApproval")
+    assert 'The acknowledgement "5" is too small.' in sim.condition("Ready")["message"]
+
+
+def test_nobody_is_told_to_test_what_cannot_be_tested() -> None:
+    sim = Sim(manifest(spec=SPEC | {"sharedMailbox": "billing@example.com"}), enable="true")
+    sim.settle()
+    assert sim.state("ConnectionVerified") == ("Unknown", "NotTested")
+    assert "kubectl" not in sim.condition("ConnectionVerified")["message"]
 
 
 def test_the_fetcher_knows_best_whether_the_login_was_insecure() -> None:

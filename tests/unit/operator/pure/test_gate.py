@@ -265,7 +265,9 @@ def test_a_reset_mailbox_opens_only_by_an_acknowledgement(confidence: str) -> No
     assert not is_open(sim)
     assert sim.state("Approved") == ("False", "MailboxReset")
     assert sim.status["mailbox"]["stateId"] == "s1"
-    assert "acknowledge=7/2" in sim.condition("Ready")["message"]
+    message = sim.condition("Ready")["message"]
+    assert ("acknowledge=7/2" in message) is (confidence == "High")
+    assert ("Accepting does not help" in message) is (confidence == "Low")
 
 
 def test_a_gate_word_about_an_earlier_assignment_does_not_count() -> None:
