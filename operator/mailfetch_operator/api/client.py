@@ -4,8 +4,10 @@ All writes of children are server-side applies, so writing twice is the same as 
 """
 
 import asyncio
+import json
 import logging
 import random
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -30,7 +32,8 @@ STATUS_MANAGER = "mailfetch-status"
 TIMEOUT = 20.0
 TRIES = 4
 CHUNK = 500
-APPLY = "application/apply-patch+yaml"
+APPLY = "application/apply-patch+yaml; charset=utf-8"
+"""With the charset, or the client would write the body itself, as JSON."""
 MERGE = "application/merge-patch+json"
 
 
@@ -112,11 +115,12 @@ class Api:
     async def apply_status(self, kind: Kind, manifest: Object) -> Object:
         """Server-side apply of the status; the answer is the object as it is now.
 
-        Give `metadata.uid`, so that an object of the same name that was made meanwhile is not written.
+        Give `metadata.uid` and `metadata.resourceVersion`, so that nothing is written that was planned from an older
+        object: not to one of the same name that was made meanwhile, nor over what another process wrote.
 
         Raises:
             NotFoundError: the object is gone.
-            ConflictError: the name means another object now.
+            ConflictError: it is another one by now, or was changed.
             ApiError: refused.
         """
         return await self._apply(kind, manifest, STATUS_MANAGER, subresource="status")
@@ -125,7 +129,7 @@ class Api:
         meta = manifest["metadata"]
         path = kind.path(namespace=meta["namespace"], name=meta["name"], subresource=subresource)
         return await self._request(
-            "patch", path, body=manifest, content_type=APPLY, field_manager=manager, force_conflicts="true"
+            "patch", path, body=as_yaml(manifest), content_type=APPLY, field_manager=manager, force_conflicts="true"
         )
 
     async def merge(self, kind: Kind, *, namespace: str, name: str, body: Object) -> Object:
@@ -185,6 +189,20 @@ class Api:
             **params,
         )
         return answer
+
+
+_UNREADABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+"""Characters that stand as they are in JSON, but not in YAML."""
+
+
+def as_yaml(manifest: Object) -> bytes:
+    """JSON that is YAML too.
+
+    JSON escapes an emoji as two halves, which YAML refuses: one folder with an emoji in its name, and nothing of its
+    pool could be written any more. So characters stand as they are, except those that YAML wants escaped.
+    """
+    text = json.dumps(manifest, ensure_ascii=False, separators=(",", ":"))
+    return _UNREADABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode()
 
 
 def _pause(attempt: int, error: Exception) -> float:
