@@ -5,7 +5,8 @@ and handed to its *fetcher*, whose ConfigMap and Deployment serve many connectio
 before a crash: the next start plans again from the objects and comes to the same end.
 
 The order within a connection is a promise: an assignment is given only after the status that it relies on (approval,
-state id) was written, and is taken away before.
+state id) was written, and is taken away before. A status is written only over the one that it was planned from, so that
+a process that wakes from a long sleep, or an answer that comes late, never brings an ended approval back.
 """
 
 import logging
@@ -18,7 +19,7 @@ from mailfetch_fetcher.contract import assignment as contract
 from mailfetch_fetcher.contract.assignment import Assignment
 from mailfetch_operator import index, names, plan
 from mailfetch_operator.api.children import Children
-from mailfetch_operator.api.client import Api, NotFoundError
+from mailfetch_operator.api.client import Api, ConflictError, NotFoundError
 from mailfetch_operator.api.kinds import CONFIG_MAP, CONNECTION, DEPLOYMENT, JOB, POD
 from mailfetch_operator.cache import Cache
 from mailfetch_operator.events import Events
@@ -126,7 +127,11 @@ class Reconciler:
             await self.children.remove_probe(key.namespace, job)
         if decided.probe:
             await self.children.create_probe(decided.probe)
-        written = await self._write_status(key, obj, decided.status)
+        try:
+            written = await self._write_status(key, obj, decided.status)
+        except ConflictError:
+            await self._reread(key, obj)
+            return SETTLE
         if decided.assignment is not None:
             self._assign(key, connection, fetcher, decided.assignment)
         for event in decided.events:
@@ -176,7 +181,12 @@ class Reconciler:
         manifest = {
             "apiVersion": names.API_VERSION,
             "kind": names.KIND,
-            "metadata": {"namespace": key.namespace, "name": key.name, "uid": meta["uid"]},
+            "metadata": {
+                "namespace": key.namespace,
+                "name": key.name,
+                "uid": meta["uid"],
+                "resourceVersion": meta["resourceVersion"],
+            },
             "status": status,
         }
         try:
@@ -190,6 +200,16 @@ class Reconciler:
         if asked(answer) != asked(obj):
             self.add(key)  # somebody changed it meanwhile, and the watch will bring nothing newer
         return True
+
+    async def _reread(self, key: Key, obj: Object) -> None:
+        """The object was changed since it was planned from. The watch tells that too, but maybe later, or never."""
+        logger.info("the status of %s/%s was planned from an old object: once more", key.namespace, key.name)
+        try:
+            found = await self.api.get(CONNECTION.path(namespace=key.namespace, name=key.name))
+        except NotFoundError:
+            self.cache.remove(CONNECTION.kind, obj)
+            return
+        self.cache.put(CONNECTION.kind, found)
 
     def _assign(
         self, key: Key, connection: Connection, fetcher: FetcherKey | None, assignment: Assignment | None
@@ -252,7 +272,7 @@ class Reconciler:
         text = (config_map.get("data") or {}).get(contract.FILE_NAME, "")
         try:
             return {one.uid: one for one in contract.decode(text).connections} if text else {}
-        except ValueError:
+        except (ValueError, RecursionError):
             logger.warning("ConfigMap %s/%s is unreadable and is written anew", fetcher.namespace, fetcher.name)
             return {}
 

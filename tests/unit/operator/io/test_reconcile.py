@@ -14,7 +14,7 @@ from mailfetch_fetcher.contract import assignment as contract
 from mailfetch_fetcher.contract.assignment import Assignment, Assignments
 from mailfetch_operator import index, plan
 from mailfetch_operator.api.children import Children
-from mailfetch_operator.api.client import Api, ApiError, NotFoundError
+from mailfetch_operator.api.client import Api, ApiError, ConflictError, NotFoundError
 from mailfetch_operator.api.kinds import Kind
 from mailfetch_operator.cache import Cache, Object
 from mailfetch_operator.events import Events
@@ -38,11 +38,20 @@ class FakeApi:
         self._version = 1000
 
     async def apply_status(self, _kind: Kind, manifest: Object) -> Object:
+        answer: Object = json.loads(json.dumps(self.objects[manifest["metadata"]["name"]]))
+        if manifest["metadata"]["resourceVersion"] != answer["metadata"]["resourceVersion"]:
+            raise ConflictError(409, "the object has been modified")
         self._note("status")
-        answer = json.loads(json.dumps(self.objects[manifest["metadata"]["name"]]))
         answer["status"] = manifest["status"]
         self.meanwhile(answer)
-        return self._versioned(answer)
+        self.objects[manifest["metadata"]["name"]] = self._versioned(answer)
+        return answer
+
+    async def get(self, path: str) -> Object:
+        name = path.rpartition("/")[2]
+        if error := self.refuse.get(f"get {name}"):
+            raise error
+        return self.objects[name]
 
     async def apply(self, kind: Kind, manifest: Object) -> Object:
         self._note(f"apply {kind.kind}")
@@ -191,6 +200,37 @@ def test_an_assignment_is_taken_away_even_if_the_status_cannot_be_written(desk: 
         f"delete Deployment ns/{FETCHER.name} uid-Deployment",
         f"delete ConfigMap ns/{FETCHER.name} uid-ConfigMap",
     ]
+
+
+def test_nothing_is_given_by_a_plan_from_an_old_object(desk: Desk) -> None:
+    """Another operator closed the gate; this one did not hear of it yet, and its plan still says that it is open."""
+    desk.make()
+    event = EventPlan(type="Normal", reason="Approved", action="Approve", note="n")
+    desk.plans["one"] = ConnectionPlan(
+        status={"approval": {"epoch": 1, "source": "Annotation"}}, assignment=given(desk), events=(event,)
+    )
+    newer = json.loads(json.dumps(desk.api.objects["one"])) | {"status": {"approval": {"epoch": 2}}}
+    newer["metadata"]["resourceVersion"] = "2"
+    desk.api.objects["one"] = newer
+    assert desk.work() == SETTLE
+    assert desk.api.log == [], "neither a status nor an event"
+    assert desk.work_fetcher() == []
+    assert desk.api.objects["one"]["status"] == {"approval": {"epoch": 2}}
+
+    desk.plans["one"] = ConnectionPlan(status={"approval": {"epoch": 2}})
+    desk.work()
+    assert desk.seen[-1][0].status == {"approval": {"epoch": 2}}, "it was read anew, watch or no watch"
+
+
+def test_an_object_that_is_gone_when_it_is_read_anew_is_forgotten(desk: Desk) -> None:
+    desk.make()
+    desk.plans["one"] = ConnectionPlan(status={"approval": {"epoch": 1}}, assignment=given(desk))
+    desk.api.refuse["status"] = ConflictError(409, "the object has been modified")
+    desk.api.refuse["get one"] = NotFoundError(404, "gone")
+    desk.work()
+    assert desk.cache.get("MailConnection", "ns", "one") is None
+    assert desk.work_fetcher() == []
+    assert desk.work() is None
 
 
 def test_the_next_plan_starts_from_the_status_that_was_written(desk: Desk) -> None:
