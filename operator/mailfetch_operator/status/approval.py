@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from mailfetch_fetcher.contract.assignment import Assignment, fingerprint
 from mailfetch_fetcher.contract.report import ConnectionReport
@@ -47,8 +47,8 @@ def approve(connection: Connection, world: World) -> Approval:
     gate = gates.check_object(before, connection)
     if gate.open:
         report = report_on(build_assignment(connection, gate, _mailbox(connection)), world)
-        if report and report.gate:
-            gate = gates.close(gate, report.gate)
+        if report and (reason := report.gate or _made_anew(connection, report)):
+            gate = gates.close(gate, reason)
     new_state = gate.epoch != before.epoch and gate.reason in gates.NEW_STATE
     mailbox = {"identity": connection.identity} if new_state else _mailbox(connection)
     assignment = build_assignment(connection, gate, mailbox)
@@ -63,7 +63,9 @@ def approve(connection: Connection, world: World) -> Approval:
         assignment = build_assignment(connection, gate, mailbox)
         following = select(world.probes, fingerprint(assignment))
     wanted = connection.enabled and connection.spec is not None and not connection.spec.suspend
-    if wanted and following.succeeded:
+    # Never in the round in which a probe made the epoch rise: `estimate` is of the epoch before. After a crash the next
+    # probe may have ended already; what it found is compared and counted in the next round.
+    if wanted and following is seen and seen.succeeded:
         gate = gates.decide(gate, connection, estimate, now=world.now)
     approval = Approval(
         gate=gate,
@@ -98,6 +100,15 @@ def report_on(assignment: Assignment, world: World) -> ConnectionReport | None:
     if report and report.uid == assignment.uid and report.fingerprint == fingerprint(assignment):
         return report
     return None
+
+
+def _made_anew(connection: Connection, report: ConnectionReport) -> Literal["StateLost", ""]:
+    """Whether a fetcher made a second state under one approval.
+
+    It may have lost the first before it was told that there was one. What it downloads then was downloaded before.
+    """
+    known = _mailbox(connection).get("stateId", "")
+    return "StateLost" if known and report.state_id and report.state_id != known else ""
 
 
 def _mailbox(connection: Connection) -> dict[str, str]:

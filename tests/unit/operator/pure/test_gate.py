@@ -1,5 +1,7 @@
 """When the gate opens, why it closes, and that an old acknowledgement never opens it a second time."""
 
+from typing import Any
+
 import pytest
 
 from mailfetch_fetcher.contract.probe import StoreState
@@ -365,6 +367,53 @@ def test_a_spec_that_this_version_cannot_run_is_not_touched() -> None:
     assert sim.status["approval"] == before
     sim.edit(protocol=SPEC["protocol"])
     assert sim.settle().assignment
+
+
+@pytest.mark.parametrize("broken", [{"protocol": "POP3"}, {"auth": "?"}])
+def test_disabling_ends_the_approval_also_while_the_spec_cannot_be_run(broken: dict[str, Any]) -> None:
+    sim = opened(1234, acknowledge="1234")
+    sim.edit(**broken)
+    sim.settle()
+    sim.annotate(enable="false")
+    sim.settle()
+    assert sim.status["approval"] == {"epoch": 2, "reason": "Disabled"}
+    sim.edit(**SPEC)
+    sim.annotate(enable="true")
+    assert sim.settle().assignment is None, "months may have passed: the mails are counted first"
+    assert sim.running
+
+
+def test_a_second_state_under_one_approval_is_a_flood() -> None:
+    """Redis lost the state before the fetcher was told that there was one, so it made another and downloads again."""
+    sim = opened(1234, acknowledge="any")
+    sim.say(state_id="s2", phase="CatchingUp")
+    assert sim.settle().assignment is None
+    assert sim.status["approval"] == {"epoch": 2, "reason": "StateLost"}
+    sim.count(1000, mailbox="Known", state=StoreState(state_id="s2", gate_epoch=1))
+    sim.settle()
+    assert not is_open(sim)
+    sim.annotate(acknowledge="1000/2")
+    plan = sim.settle()
+    assert plan.assignment
+    assert plan.assignment.state_id == "s2", "it goes on from where it was stopped"
+
+
+def test_the_count_of_an_earlier_epoch_never_opens_a_later_one() -> None:
+    """Killed between the creation of a probe Job and the status that it belongs to; the Job ends before the restart."""
+    sim = opened(5)
+    sim.annotate(enable="false")
+    sim.settle()
+    sim.annotate(enable="true")
+    sim.settle()
+    sim.count(5, mailbox="Known", state=StoreState(state_id="of a copy", gate_epoch=1))
+    before = sim.status
+    sim.step()
+    assert sim.status["approval"] == {"epoch": 3, "reason": "StateLost"}
+    sim.obj["status"] = before
+    sim.count(20110, state=StoreState())
+    sim.settle()
+    assert not is_open(sim)
+    assert "acknowledge=20110/3" in sim.condition("Ready")["message"]
 
 
 def test_an_unsupported_connection_is_not_even_tested() -> None:

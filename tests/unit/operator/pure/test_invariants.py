@@ -110,7 +110,7 @@ def test_the_gate_holds(start: Any, script: list[Any]) -> None:
         if was_open and not is_open:
             assert approval["epoch"] > epoch, "a gate that closes raises the epoch"
         touched = sim.state()[1] != "InvalidConfiguration"
-        if was_open and touched and (sim.connection.identity != identity or not sim.connection.enabled):
+        if was_open and ((touched and sim.connection.identity != identity) or not sim.connection.enabled):
             assert approval["epoch"] > epoch, "disabled, or another mailbox than was approved"
         assignment = sim.plan.assignment
         if assignment:
