@@ -123,7 +123,7 @@ class Reports:
         while True:
             try:
                 found = await self._poll(url, since)
-            except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as e:
+            except Exception as e:  # whatever a pod answers (JSON can be nested too deeply to read): ask again later
                 failures += 1
                 if failures == 3:
                     logger.warning("no report from fetcher pod %s/%s at %s: %r", fetcher.namespace, pod, url, e)
@@ -149,7 +149,9 @@ class Reports:
 
     async def _poll(self, url: str, since: str) -> report.Report:
         if self._session is None:
-            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), trust_env=False)
+            connector = aiohttp.TCPConnector(limit=0)
+            # Fetchers do not compress; a compressed answer could unfold to any size before its bytes are counted.
+            self._session = aiohttp.ClientSession(connector=connector, trust_env=False, auto_decompress=False)
         params = {"since": since, "wait": str(WAIT)}
         timeout = aiohttp.ClientTimeout(total=WAIT + 15, sock_connect=5)
         async with self._session.get(url, params=params, timeout=timeout, allow_redirects=False) as answer:

@@ -62,7 +62,7 @@ def observe_probe(job: Object, pods: Sequence[Object]) -> ProbeView:
         job_name=meta["name"],
         fingerprint=notes.get(names.FINGERPRINT, ""),
         requests={r: v for r in names.PROBE_REQUESTS if (v := notes.get(names.request_annotation(r), ""))},
-        serial=int(serial) if serial.isdecimal() else 0,
+        serial=int(serial) if serial.isdecimal() and len(serial) < 10 else 0,
         state=state,
         result=results[-1] if results else None,
         problem="; ".join(reversed(problems)),
@@ -81,7 +81,7 @@ def _results(status: Object) -> Iterator[probe.ProbeResult]:
             message = ((container.get(state) or {}).get("terminated") or {}).get("message", "")
             try:
                 yield probe.decode(message)
-            except ValueError:
+            except (ValueError, RecursionError):  # JSON can be nested too deeply to be read
                 continue
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gzip
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
@@ -25,6 +26,7 @@ class Fetcher:
     def __init__(self) -> None:
         self.report = Report(revision="r1", fetcher="pod", version="1")
         self.body: bytes | None = None
+        self.headers: dict[str, str] = {}
         self.asked: list[dict[str, str]] = []
         self.port = 0
         self._news = asyncio.Condition()
@@ -39,7 +41,8 @@ class Fetcher:
         self.asked.append(dict(request.query))
         async with self._news:
             await self._news.wait_for(lambda: self.report.revision != request.query["since"])
-        return web.Response(body=self.body if self.body is not None else contract.encode(self.report))
+        body = self.body if self.body is not None else contract.encode(self.report)
+        return web.Response(body=body, headers=self.headers)
 
 
 class Operator:
@@ -173,6 +176,36 @@ def test_an_answer_that_is_too_large_is_not_taken(monkeypatch: pytest.MonkeyPatc
         fetcher.body = contract.encode(msgspec.structs.replace(fetcher.report, version="x" * 2000))
         operator.reports.pod_changed(pod())
         await until(lambda: len(operator.news) >= 2)
+        assert operator.reports.view(FETCHER, "one").age is None
+
+    scenario(script)
+
+
+BOMB = gzip.compress(b" " * (1 << 24))
+NESTED = b'{"unknown":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+HOSTILE = [(NESTED, {}), (BOMB, {"Content-Encoding": "gzip"}), (b"x", {"Content-Encoding": "gzip"}), (b"", {})]
+
+
+@pytest.mark.parametrize(("body", "headers"), HOSTILE, ids=["nested", "bomb", "not gzip", "empty"])
+def test_no_answer_ends_the_asking(body: bytes, headers: dict[str, str]) -> None:
+    async def script(fetcher: Fetcher, operator: Operator) -> None:
+        fetcher.body, fetcher.headers = body, headers
+        operator.reports.pod_changed(pod())
+        await until(lambda: len(fetcher.asked) >= 3)
+        assert operator.reports.view(FETCHER, "one").age is None
+        fetcher.body, fetcher.headers = None, {}
+        await until(lambda: operator.reports.view(FETCHER, "one").age is not None)
+
+    scenario(script)
+
+
+def test_an_answer_is_never_unpacked() -> None:
+    """What is small on the wire may be huge in memory before it can be counted."""
+
+    async def script(fetcher: Fetcher, operator: Operator) -> None:
+        fetcher.body, fetcher.headers = gzip.compress(contract.encode(fetcher.report)), {"Content-Encoding": "gzip"}
+        operator.reports.pod_changed(pod())
+        await until(lambda: len(fetcher.asked) >= 2)
         assert operator.reports.view(FETCHER, "one").age is None
 
     scenario(script)

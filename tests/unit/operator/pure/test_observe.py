@@ -168,6 +168,12 @@ def test_of_several_tries_the_last_result_counts() -> None:
     assert observe_probe(job(), pods).result == RESULT
 
 
-def test_a_job_that_somebody_edited() -> None:
-    view = observe_probe(job(annotations={"mailfetch.dev/serial": "many"}), [])
+@pytest.mark.parametrize("message", ["{half of a", '{"x":' + "[" * 4000, "\0", '{"uid":"\\ud800"}'])
+def test_a_result_that_cannot_be_read_is_none(message: str) -> None:
+    assert observe_probe(job(), [pod(containerStatuses=[ended(message)])]).result is None
+
+
+@pytest.mark.parametrize("serial", ["many", "-1", "9" * 5000])
+def test_a_job_that_somebody_edited(serial: str) -> None:
+    view = observe_probe(job(annotations={"mailfetch.dev/serial": serial}), [])
     assert (view.fingerprint, view.serial, view.requests) == ("", 0, {})
