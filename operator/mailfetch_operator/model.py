@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+import msgspec
+
 from mailfetch_fetcher.contract.identity import mailbox_identity
 from mailfetch_fetcher.contract.probe import ProbeResult
 from mailfetch_fetcher.contract.report import ConnectionReport
@@ -28,6 +30,7 @@ class Connection:
         spec: None if it cannot be read; then `spec_error` says why.
         status: `status` as it was read or, better, as it was last written.
         identity: Which mailbox the spec means; empty without a spec.
+        size: Bytes of the spec in `assignments.json`.
     """
 
     namespace: str
@@ -41,6 +44,7 @@ class Connection:
     deleting: bool
     created: datetime
     identity: str
+    size: int = 0
 
     @classmethod
     def from_object(cls, obj: Mapping[str, Any]) -> "Connection":
@@ -63,6 +67,7 @@ class Connection:
             deleting=bool(meta.get("deletionTimestamp")),
             created=datetime.fromisoformat(meta.get("creationTimestamp") or "1970-01-01T00:00:00Z").astimezone(UTC),
             identity=mailbox_identity(spec) if spec else "",
+            size=len(msgspec.json.encode(spec)) if spec else 0,
         )
 
     @property
@@ -71,7 +76,7 @@ class Connection:
         return self.annotations.get(names.ENABLE) == "true"
 
     def request(self, name: names.Request) -> str:
-        """The value of a request annotation (`test`, `estimate`, `fetch`), or empty."""
+        """The value of a request annotation (`test`, `estimate`, …), or empty."""
         return self.annotations.get(names.annotation(name), "")[: names.MAX_REQUEST]
 
     def pending(self, name: names.Request) -> str:

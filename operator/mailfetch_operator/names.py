@@ -12,8 +12,9 @@ PLURAL: Final = "mailconnections"
 ENABLE: Final = f"{GROUP}/enable"
 ACKNOWLEDGE: Final = f"{GROUP}/acknowledge"
 
-Request = Literal["test", "estimate", "fetch"]
+Request = Literal["test", "estimate", "fetch", "resume-actions"]
 PROBE_REQUESTS: Final[tuple[Request, ...]] = ("test", "estimate")
+FETCHER_REQUESTS: Final[tuple[Request, ...]] = ("fetch", "resume-actions")
 MAX_REQUEST: Final = 253
 """Characters of a request's value that count."""
 

@@ -28,6 +28,8 @@ from mailfetch_operator.status.story import events
 
 POOL_LIMIT = 200
 """Connections of one fetcher."""
+POOL_BYTES = 600_000
+"""Bytes of their specs together. A ConfigMap holds 1 MiB; if it is refused, nothing can be taken out of it either."""
 
 _QUIET = 40.0
 """Seconds without contact (a long poll takes 30) after which it is worth looking again before it counts as lost."""
@@ -123,11 +125,16 @@ def placement(connection: Connection, connections: Sequence[Connection]) -> Fetc
     wanted = connection.spec.placement
     if wanted.mode == "Dedicated":
         return FetcherKey(namespace=connection.namespace, name=names.dedicated_fetcher(connection.name))
-    older = sum(1 for c in connections if _in_pool(c, wanted.pool) and _age(c) < _age(connection))
-    if older >= POOL_LIMIT:
+    older = [c for c in connections if _in_pool(c, wanted.pool) and _age(c) < _age(connection)]
+    if len(older) >= POOL_LIMIT:
         return Refusal(
             message=f"The pool {wanted.pool} already has {POOL_LIMIT} connections, which is its limit: use another pool"
             " (set spec.placement.pool to another name)."
+        )
+    if sum(c.size for c in older) + connection.size > POOL_BYTES:
+        return Refusal(
+            message=f"The specs of the connections of the pool {wanted.pool} are too large together (more than"
+            f" {POOL_BYTES:,} bytes): use another pool (set spec.placement.pool to another name)."
         )
     return FetcherKey(namespace=connection.namespace, name=names.pool_fetcher(wanted.pool))
 
@@ -152,9 +159,15 @@ def _age(connection: Connection) -> tuple[Any, ...]:
 
 
 def _leave_alone(connection: Connection, world: World) -> ConnectionPlan:
-    """A spec that this version cannot run: the conditions say so, nothing else is touched."""
+    """A spec that this version cannot run: the conditions say so, nothing else is touched.
+
+    Disabling ends the approval all the same: otherwise it would come back with a corrected spec, uncounted.
+    """
     before = connection.status
-    facts = Facts(connection=connection, world=world, gate=gates.read(connection), probing=Probing(handled={}))
+    gate = gates.read(connection)
+    if not connection.enabled:
+        gate = gates.close(gate, "Disabled")
+    facts = Facts(connection=connection, world=world, gate=gate, probing=Probing(handled={}))
     status = build_status(
         facts,
         mailbox=before.get("mailbox") or {},
@@ -177,9 +190,10 @@ def _handled(connection: Connection, world: World, approval: Approval) -> dict[s
     """`status.handledRequests`: what probes and the fetcher have done."""
     handled: dict[str, str] = dict(connection.status.get("handledRequests") or {})
     handled |= approval.seen.handled
-    report, asked = world.report.report, connection.request("fetch")
-    if asked and report and report.uid == connection.uid and report.requests.get("fetch") == asked:
-        handled["fetch"] = asked
+    report = world.report.report
+    if report and report.uid == connection.uid:
+        asked = {name: connection.request(name) for name in names.FETCHER_REQUESTS}
+        handled |= {name: value for name, value in asked.items() if value and report.requests.get(name) == value}
     return handled
 
 
@@ -192,11 +206,13 @@ def _seen(mailbox: Mapping[str, str], report: ConnectionReport | None) -> dict[s
 
 
 def _assign(connection: Connection, assignment: Assignment, handled: Mapping[str, str]) -> Assignment:
-    """The assignment with the requests that are not done yet."""
-    asked = connection.request("fetch")
-    return msgspec.structs.replace(
-        assignment, requests={"fetch": asked} if asked and asked != handled.get("fetch") else {}
-    )
+    """The assignment with the requests that are not done yet, and the one that is a standing permission."""
+    requests: dict[str, str] = {}
+    if (asked := connection.request("fetch")) and asked != handled.get("fetch"):
+        requests["fetch"] = asked
+    if allowed := connection.request("resume-actions"):
+        requests["resume-actions"] = allowed[:20]
+    return msgspec.structs.replace(assignment, requests=requests)
 
 
 def _plan_probe(connection: Connection, world: World, approval: Approval) -> tuple[Manifest | None, float | None]:

@@ -11,6 +11,10 @@ from mailfetch_operator import names
 from mailfetch_operator.model import Connection, ProbeView
 
 _BACKOFF = (10.0, 60.0)
+_REFUSED = frozenset({"AuthFailed", "AuthorizationRequired", "Throttled"})
+_REFUSED_LAST = 480.0
+"""A login that is refused again and again locks the account, or has the server ban the cluster's address, and with it
+every other mailbox there. Less than the life of an ended Job (`TTL_SECONDS`), or the count would begin anew."""
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -86,7 +90,8 @@ def retry_in(probing: Probing, *, now: datetime) -> float:
     """Seconds until a failed probe is tried again; 0: now."""
     if probing.ended is None:
         return 0.0
-    pause = min(_BACKOFF[1], _BACKOFF[0] * 2.0 ** min(probing.ended.serial, 10))
+    refused = probing.problem is not None and probing.problem.reason in _REFUSED
+    pause = min(_REFUSED_LAST if refused else _BACKOFF[1], _BACKOFF[0] * 2.0 ** min(probing.ended.serial, 10))
     due = (probing.ended.finished_at or now) + timedelta(seconds=pause)
     return max(0.0, (due - now).total_seconds())
 

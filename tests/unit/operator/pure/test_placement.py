@@ -3,13 +3,17 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mailfetch_operator.desired.fetcher import build_configmap
+from mailfetch_operator.gate import Gate
 from mailfetch_operator.model import Connection, FetcherKey, Refusal
 from mailfetch_operator.plan import POOL_LIMIT, placement, same_mailbox
-from tests.unit.operator.pure.sim import SPEC, manifest
+from mailfetch_operator.status.approval import build_assignment
+from tests.unit.operator.pure.sim import CONFIG, SPEC, manifest
 
 
 def connection(name: str, *, age: int = 0, annotations: dict[str, str] | None = None, **spec: Any) -> Connection:
@@ -42,6 +46,30 @@ def test_the_youngest_beyond_200_are_refused() -> None:
     refused = found[POOL_LIMIT:]
     assert all(isinstance(f, Refusal) and "use another pool" in f.message for f in refused)
     assert len(refused) == 3
+
+
+def test_a_pool_fits_into_its_config_map_whatever_people_write() -> None:
+    """One that is too large would be refused: then even a disabled connection could not be taken out of it."""
+    most: dict[str, Any] = {
+        "description": "\0" * 1024,
+        "folder": "\U0010ffff" * 1024,
+        "queue": {"consumerGroups": [f"{n:02}" + "\U0010ffff" * 251 for n in range(32)]},
+    }
+    everybody = [connection(f"c{n:03}", age=10_000 - n, **(most if n < 20 else {})) for n in range(POOL_LIMIT)]
+    found = {c.name: placement(c, everybody) for c in everybody}
+    refused = [f for f in found.values() if isinstance(f, Refusal)]
+    assert refused
+    assert all("use another pool" in f.message for f in refused)
+
+    inside = [c for c in everybody if isinstance(found[c.name], FetcherKey)]
+    assert len(inside) > 10
+    wanted = {"fetch": "\1" * 253, "resume-actions": "1" * 20}
+    gate = Gate(epoch=10**9)
+    todo = [msgspec.structs.replace(build_assignment(c, gate, {"stateId": "s" * 64}), requests=wanted) for c in inside]
+    # As long as names can be.
+    todo = [msgspec.structs.replace(a, name=a.name.ljust(52, "x"), namespace="n" * 63, uid="u" * 36) for a in todo]
+    text = build_configmap(FetcherKey(namespace="n", name="f"), todo, inside, CONFIG)["data"]["assignments.json"]
+    assert len(text.encode()) < 1 << 20
 
 
 def test_other_pools_and_dedicated_ones_do_not_count() -> None:

@@ -1,5 +1,10 @@
 """Probe Jobs: when one is wanted, back-off, requests and what they leave in the status."""
 
+from typing import Any
+
+import pytest
+
+from mailfetch_operator.desired.probe import TTL_SECONDS
 from mailfetch_operator.status.times import rfc3339
 from tests.unit.operator.pure.sim import STEPS, Sim, opened, problem
 
@@ -101,12 +106,17 @@ def test_a_changed_spec_replaces_the_running_job() -> None:
     assert len(sim.jobs) == 1
 
 
-def test_failures_are_tried_again_with_back_off_and_without_any_pile_of_jobs() -> None:
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [("ConnectionFailed", [10, 20, 40, 60, 60, 60, 60, 60]), ("AuthFailed", [10, 20, 40, 80, 160, 320, 480, 480])],
+)
+def test_failures_are_tried_again_with_back_off_and_without_any_pile_of_jobs(reason: Any, expected: list[int]) -> None:
+    """A refused login is repeated slowly: it may lock the account."""
     sim = Sim(enable="true")
     sim.settle()
     pauses = []
-    for _ in range(6):
-        sim.end_probe(steps=STEPS[:1], problem=problem("ConnectionFailed"))
+    for _ in expected:
+        sim.end_probe(steps=STEPS[:1], problem=problem(reason))
         plan = sim.settle()
         assert not sim.running
         assert plan.requeue_after
@@ -118,7 +128,8 @@ def test_failures_are_tried_again_with_back_off_and_without_any_pile_of_jobs() -
         sim.settle()
         assert sim.running
         assert len(sim.jobs) <= 2
-    assert pauses == [10, 20, 40, 60, 60, 60]
+    assert pauses == expected
+    assert pauses[-1] < TTL_SECONDS, "or the ended Job would be gone, and with it the count"
 
 
 def test_failing_for_hours_is_written_once() -> None:
@@ -183,3 +194,17 @@ def test_an_endless_value_of_a_request_is_cut() -> None:
     sim.settle()
     assert sim.status["handledRequests"] == {"test": "x" * 253}
     assert not sim.running
+
+
+def test_the_permission_to_resume_actions_reaches_the_fetcher_and_stays() -> None:
+    """It is no single order: the fetcher looks at it again whenever the store has gone back."""
+    sim = opened(5)
+    sim.annotate(**{"resume-actions": "1000"})
+    plan = sim.settle()
+    assert plan.assignment
+    assert plan.assignment.requests == {"resume-actions": "1000"}
+    sim.change_report(requests={"resume-actions": "1000"})
+    plan = sim.settle()
+    assert plan.assignment
+    assert plan.assignment.requests == {"resume-actions": "1000"}
+    assert sim.status["handledRequests"] == {"resume-actions": "1000"}
