@@ -14,6 +14,9 @@ pytestmark = pytest.mark.cluster
     [
         ({"image": {"repository": ""}}, "build the image from the repository's Dockerfile"),
         ({"image": {"repository": "x", "pullPolicy": "Sometimes"}}, "/image/pullPolicy"),
+        ({"image": {"repository": "a'b"}}, "/image/repository"),
+        ({"redis": {"image": {"repository": 'a"b'}}}, "/redis/image/repository"),
+        ({"redis": {"image": {"tag": '1"\nsecurityContext: {}\nx: "'}}}, "/redis/image/tag"),
         ({"imagePullSecrets": ["registry"]}, "/imagePullSecrets/0"),
         ({"replicas": 2}, "additional properties 'replicas' not allowed"),
         ({"operator": {"loglevel": "INFO"}}, "additional properties 'loglevel' not allowed"),
