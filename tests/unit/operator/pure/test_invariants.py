@@ -138,10 +138,10 @@ def test_a_plan_depends_on_nothing_but_what_it_is_given(start: Any, script: list
     sim = start()
     for act in script:
         act(sim)
-        before = sim.obj.get("status")
+        before, written = sim.obj.get("status"), sim.written
         first = sim.step()
         if before is not None:
-            sim.obj["status"], jobs = before, dict(sim.jobs)
+            sim.obj["status"], sim.written, jobs = before, written, dict(sim.jobs)
             if first.probe:
                 del sim.jobs[first.probe["metadata"]["name"]]
             if not first.delete_jobs:
