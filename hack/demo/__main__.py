@@ -75,6 +75,11 @@ def _on_a_cluster(cluster: Cluster) -> None:
     screen.say("  kubectl get mailconnections -A -o wide")
     screen.say(f"  kubectl mailfetch status {act.NAME} -n {act.NAMESPACE}")
     screen.say(f"  kubectl -n {act.NAMESPACE} logs deployment/mailfetch-pool-default")
+    screen.say("  # the last steps of the log that consumers find beside the mails:")
+    template = "{{.data.url | base64decode}}"
+    screen.say(f"  URL=$(kubectl -n {act.NAMESPACE} get secret mailfetch-redis -o go-template='{template}')")
+    client = 'kubectl -n mailfetch exec mailfetch-redis-0 -- valkey-cli --no-auth-warning -u "$URL"'
+    screen.say(f"  {client} XREVRANGE '{act.KEY.replace(':queue', ':log')}' + - COUNT 3")
     screen.say("and when you have seen enough:  make demo-down")
 
 

@@ -29,7 +29,10 @@ spec:
   protocol: IMAP
   server: {{host: {host}, port: {port}}}
   tls: {{caSecretRef: {{name: mail-ca}}}}
-  auth: {{type: Password, username: {user}, passwordSecretRef: {{name: support-mailbox}}}}
+  auth:
+    type: Password
+    username: {user}
+    passwordSecretRef: {{name: support-mailbox}}
 """
 
 
@@ -88,7 +91,11 @@ def approve(cluster: Cluster) -> None:
     _until(cluster, "the probe", lambda ready, _: ready.get("reason") == "AwaitingApproval")
     _get(cluster)
     status = _status(cluster)
-    screen.say(f"estimate: {json.dumps({k: v for k, v in status['estimate'].items() if k != 'fingerprint'})}")
+    e = status["estimate"]
+    screen.say(
+        f"The estimate: {e['newMessages']} of {e['totalMessages']} mails are new, {e['unseenMessages']} unread; "
+        f"accuracy {e['accuracy']}, confidence {e['confidence']}. The gate stays closed and says why:"
+    )
     screen.say(next(c["message"] for c in status["conditions"] if c["type"] == "Ready"))
     screen.say()
     _annotate(cluster, f"mailfetch.dev/acknowledge={status['estimate']['newMessages']}")
@@ -127,7 +134,7 @@ def events(cluster: Cluster) -> None:
     """The story as Kubernetes tells it."""
     screen.command(f"kubectl -n {NAMESPACE} describe mailconnection {NAME} | sed -n '/^Events/,$p'")
     text = cluster.kubectl("-n", NAMESPACE, "describe", "mailconnection", NAME).stdout
-    screen.show(text[text.index("Events:") :])
+    screen.say(text[text.index("Events:") :].rstrip())
 
 
 def start_mail(folder: Path, host_ip: str) -> Mail:

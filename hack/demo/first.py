@@ -23,7 +23,10 @@ spec:
   protocol: IMAP
   server: {{host: localhost, port: {port}}}
   tls: {{caSecretRef: {{name: ca}}}}
-  auth: {{type: Password, username: {user}, passwordSecretRef: {{name: mailbox}}}}
+  auth:
+    type: Password
+    username: {user}
+    passwordSecretRef: {{name: mailbox}}
 """
 SECRETS = """\
 ---

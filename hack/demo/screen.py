@@ -37,10 +37,12 @@ def show(text: str) -> None:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Columns as wide as they need to be; the last one is cut."""
+    """Columns as wide as they need to be; the widest are cut until all fit the terminal."""
     lines = [list(header), *[[" ".join(cell.split()) for cell in row] for row in rows]]
     widths = [min(max(cell_len(line[i]) for line in lines), 34) for i in range(len(header))]
-    cells = [[set_cell_size(cell, size) for cell, size in zip(line, widths, strict=True)] for line in lines]
+    while sum(widths) + 2 * len(widths) - 2 > width() and max(widths) > 1:
+        widths[widths.index(max(widths))] -= 1
+    cells = [[_cut(cell, size) for cell, size in zip(line, widths, strict=True)] for line in lines]
     say("\n".join("  ".join(line).rstrip() for line in cells))
 
 
@@ -84,6 +86,11 @@ def follow(process: "subprocess.Popen[bytes]", log: Path) -> None:
 def run(arguments: Sequence[str], *, env: Mapping[str, str]) -> int:
     """Runs a command that prints for itself."""
     return subprocess.run(arguments, env=dict(env), check=False).returncode
+
+
+def _cut(text: str, size: int) -> str:
+    """The text in that many cells of a terminal; a wide character takes two."""
+    return set_cell_size(text, size) if cell_len(text) <= size else set_cell_size(text, size - 1) + "…"
 
 
 def _coloured(text: str, code: str) -> str:
