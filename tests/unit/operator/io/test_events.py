@@ -28,6 +28,8 @@ class RecordingApi:
         self.created.append(body)
 
     async def merge(self, _kind: object, **arguments: Any) -> None:
+        if self.failing:
+            raise ApiError(404, "expired")
         self.merged.append(arguments)
 
 
@@ -54,3 +56,14 @@ def test_an_event_that_cannot_be_sent_is_dropped() -> None:
     api.failing = True
     asyncio.run(Events(api=api, now=lambda: START).send(CONNECTION, plan()))  # type: ignore[arg-type]
     assert api.created == []
+
+
+def test_an_event_that_expired_is_made_anew() -> None:
+    api = RecordingApi()
+    events = Events(api=api, now=lambda: START)  # type: ignore[arg-type]
+    asyncio.run(events.send(CONNECTION, plan()))
+    api.failing = True
+    asyncio.run(events.send(CONNECTION, plan()))
+    api.failing = False
+    asyncio.run(events.send(CONNECTION, plan()))
+    assert (len(api.created), api.merged) == (2, [])

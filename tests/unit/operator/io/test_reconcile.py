@@ -11,7 +11,9 @@ from typing import Any, cast
 import pytest
 
 from mailfetch_fetcher.contract import assignment as contract
+from mailfetch_fetcher.contract import probe
 from mailfetch_fetcher.contract.assignment import Assignment, Assignments
+from mailfetch_fetcher.contract.probe import ProbeResult
 from mailfetch_operator import index, plan
 from mailfetch_operator.api.children import Children
 from mailfetch_operator.api.client import Api, ApiError, ConflictError, NotFoundError
@@ -343,3 +345,43 @@ def test_every_connection_is_looked_at_again(desk: Desk, asked: float | None, du
     desk.make()
     desk.plans["one"] = ConnectionPlan(status={}, requeue_after=asked)
     assert desk.work() == due
+
+
+def test_a_namesake_does_not_inherit_what_was_decided_about_the_former(desk: Desk) -> None:
+    for name in ("one", "two"):
+        desk.make(name)
+        desk.plans[name] = ConnectionPlan(status={}, assignment=given(desk, name))
+        desk.work(name)
+    assert desk.work_fetcher() == ["one", "two"]
+    desk.make("one", uid="another", version=9)
+    assert desk.work_fetcher() == ["two"], "before anything is decided about the new one"
+
+
+def test_another_fetcher_is_given_nothing_before_it_is_decided(desk: Desk) -> None:
+    obj = desk.make()
+    desk.plans["one"] = ConnectionPlan(status={}, assignment=given(desk))
+    desk.work()
+    moved = json.loads(json.dumps(obj))
+    moved["metadata"]["resourceVersion"] = "9"
+    moved["spec"]["placement"] = {"mode": "Shared", "pool": "slow"}
+    desk.cache.put("MailConnection", moved)
+    asyncio.run(desk.reconciler.work(Key("fetcher", "ns", "mailfetch-pool-slow")))
+    assert desk.cache.get("ConfigMap", "ns", "mailfetch-pool-slow") is None
+
+
+@pytest.mark.parametrize(("job_of", "pod_of"), [("uid-one", "job"), ("somebody", "job"), ("uid-one", "another job")])
+def test_only_a_probe_of_our_own_is_believed(desk: Desk, job_of: str, pod_of: str) -> None:
+    """Labels can be written by anybody who may create a Job or a pod."""
+    result = ProbeResult(uid="uid-one", fingerprint="f", time="2026-01-01T00:00:00Z")
+    labels = {"mailfetch.dev/connection": "one"}
+    meta = {"namespace": "ns", "resourceVersion": "5", "labels": labels}
+    job = {**meta, "name": "one-probe-abcd", "uid": "job", "ownerReferences": [{"uid": job_of}]}
+    pod = {**meta, "name": "p", "uid": "pod", "ownerReferences": [{"uid": pod_of}]}
+    ended = {"terminated": {"message": probe.encode(result).decode()}}
+    desk.cache.put("Job", {"metadata": job, "status": {}})
+    desk.cache.put("Pod", {"metadata": pod, "status": {"containerStatuses": [{"state": ended}]}})
+    desk.make()
+    desk.plans["one"] = ConnectionPlan(status={})
+    desk.work()
+    found = [view.result for view in desk.seen[-1][1].probes]
+    assert found == {("uid-one", "job"): [result], ("somebody", "job"): []}.get((job_of, pod_of), [None])

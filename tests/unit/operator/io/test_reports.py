@@ -27,6 +27,7 @@ class Fetcher:
         self.report = Report(revision="r1", fetcher="pod", version="1")
         self.body: bytes | None = None
         self.headers: dict[str, str] = {}
+        self.status = 200
         self.asked: list[dict[str, str]] = []
         self.port = 0
         self._news = asyncio.Condition()
@@ -42,7 +43,7 @@ class Fetcher:
         async with self._news:
             await self._news.wait_for(lambda: self.report.revision != request.query["since"])
         body = self.body if self.body is not None else contract.encode(self.report)
-        return web.Response(body=body, headers=self.headers)
+        return web.Response(body=body, headers=self.headers, status=self.status)
 
 
 class Operator:
@@ -194,6 +195,32 @@ def test_no_answer_ends_the_asking(body: bytes, headers: dict[str, str]) -> None
         await until(lambda: len(fetcher.asked) >= 3)
         assert operator.reports.view(FETCHER, "one").age is None
         fetcher.body, fetcher.headers = None, {}
+        await until(lambda: operator.reports.view(FETCHER, "one").age is not None)
+
+    scenario(script)
+
+
+@pytest.mark.parametrize("status", [302, 307, 404, 500])
+def test_only_an_answer_of_the_pod_itself_counts(status: int) -> None:
+    """A redirect would have the operator ask whomever a pod names, with the operator's place in the network."""
+
+    async def script(fetcher: Fetcher, operator: Operator) -> None:
+        async with served(other := Fetcher()):
+            await other.say(one=connection())
+            fetcher.status, fetcher.headers = status, {"Location": f"http://127.0.0.1:{other.port}/report?since="}
+            operator.reports.pod_changed(pod())
+            await until(lambda: len(operator.news) >= 2)
+            assert other.asked == []
+            assert operator.reports.view(FETCHER, "one").age is None
+
+    scenario(script)
+
+
+def test_a_pod_that_gets_another_address_is_asked_there() -> None:
+    async def script(fetcher: Fetcher, operator: Operator) -> None:
+        operator.reports.pod_changed(pod(ip="127.0.0.2"))  # nobody listens there
+        await until(lambda: len(operator.news) >= 1)
+        operator.reports.pod_changed(pod())
         await until(lambda: operator.reports.view(FETCHER, "one").age is not None)
 
     scenario(script)

@@ -208,6 +208,18 @@ def test_another_mailbox_closes_the_gate() -> None:
     assert (plan.assignment.gate_epoch, plan.assignment.state_id) == (2, "")
 
 
+def test_the_state_of_the_former_mailbox_is_not_asked_for_in_another_one() -> None:
+    sim = opened(5)
+    former = sim.connection.identity
+    sim.annotate(enable="false")
+    sim.settle()
+    assert sim.status["mailbox"] == {"identity": former, "stateId": "s1", "uidValidity": "17"}
+    sim.edit(server={"host": "other.example.com"})
+    sim.settle()
+    assert sim.status["mailbox"] == {"identity": sim.connection.identity}
+    assert sim.connection.identity != former
+
+
 def test_another_schedule_does_not_close_the_gate() -> None:
     sim = opened(1234, acknowledge="1234")
     sim.edit(schedule={"interval": "5m"})

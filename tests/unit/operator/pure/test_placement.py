@@ -1,5 +1,6 @@
 """Which fetcher a connection gets: sticky, at most 200 in a pool, the same for everybody who asks."""
 
+import dataclasses
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -111,3 +112,5 @@ def test_the_same_mailbox_twice() -> None:
     other = connection("other", annotations=on, folder="Archive")
     everybody = [one, two, off, other]
     assert [same_mailbox(c, everybody) for c in everybody] == [("two",), ("one",), (), ()]
+    going = dataclasses.replace(two, deleting=True)
+    assert same_mailbox(one, [one, going]) == ()

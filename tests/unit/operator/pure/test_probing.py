@@ -208,3 +208,14 @@ def test_the_permission_to_resume_actions_reaches_the_fetcher_and_stays() -> Non
     assert plan.assignment
     assert plan.assignment.requests == {"resume-actions": "1000"}
     assert sim.status["handledRequests"] == {"resume-actions": "1000"}
+
+
+def test_a_request_is_done_by_the_fetcher_of_this_object_only() -> None:
+    """The report about one of the same name that was deleted may still be there."""
+    sim = opened(5)
+    sim.change_report(uid="of the former", requests={"fetch": "f1"})
+    sim.annotate(fetch="f1")
+    plan = sim.settle()
+    assert "handledRequests" not in sim.status
+    assert plan.assignment
+    assert plan.assignment.requests == {"fetch": "f1"}
