@@ -5,15 +5,12 @@ import hashlib
 import msgspec
 
 from mailfetch_fetcher.contract.spec import Spec
+from mailfetch_fetcher.contract.struct import Struct
 
 FILE_NAME = "assignments.json"
 
 
-class _Struct(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Frozen, keyword-only, camelCase in JSON."""
-
-
-class Assignment(_Struct, frozen=True, kw_only=True):
+class Assignment(Struct, frozen=True, kw_only=True):
     """One connection that may be downloaded (its gate is open) or probed.
 
     Attributes:
@@ -53,7 +50,7 @@ class Assignment(_Struct, frozen=True, kw_only=True):
         return self.spec.folder or "INBOX"
 
 
-class Assignments(_Struct, frozen=True, kw_only=True):
+class Assignments(Struct, frozen=True, kw_only=True):
     """All connections of one fetcher.
 
     Attributes:

@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from mailfetch_fetcher.contract.report import Problem
+from mailfetch_fetcher.contract.struct import Struct
 
 LIMIT = 4096
 """Bytes: of a longer message Kubernetes keeps only the tail."""
@@ -14,11 +15,7 @@ PATH = "/dev/termination-log"
 StepName = Literal["dns", "tcp", "tls", "capability", "login", "folder", "permission"]
 
 
-class _Struct(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Frozen, keyword-only, camelCase in JSON."""
-
-
-class Step(_Struct, frozen=True, kw_only=True):
+class Step(Struct, frozen=True, kw_only=True):
     """One step of the test, in the order of `StepName`; a failed one says what to change."""
 
     name: StepName
@@ -27,7 +24,7 @@ class Step(_Struct, frozen=True, kw_only=True):
     milliseconds: int = 0
 
 
-class Estimate(_Struct, frozen=True, kw_only=True):
+class Estimate(Struct, frozen=True, kw_only=True):
     """How many mails an enabled connection would download now."""
 
     new_messages: int
@@ -40,7 +37,7 @@ class Estimate(_Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-class StoreState(_Struct, frozen=True, kw_only=True):
+class StoreState(Struct, frozen=True, kw_only=True):
     """What Redis holds of this connection.
 
     Attributes:
@@ -54,7 +51,7 @@ class StoreState(_Struct, frozen=True, kw_only=True):
     gate_epoch: int = 0
 
 
-class ProbeResult(_Struct, frozen=True, kw_only=True):
+class ProbeResult(Struct, frozen=True, kw_only=True):
     """The outcome. `estimate` and `state` are absent if the probe did not get that far."""
 
     uid: str

@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from mailfetch_fetcher.contract.reasons import ActionReason, Gate, Reason
+from mailfetch_fetcher.contract.struct import Struct
 
 PORT = 8080
 PATH = "/report"
@@ -17,11 +18,7 @@ Phase = Literal["Starting", "CatchingUp", "Listening", "Polling", "BackingOff", 
 """Listening: caught up, IDLE. Polling: caught up, interval. BackingOff: failed, will retry. Waiting: needs the gate."""
 
 
-class _Struct(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Frozen, keyword-only, camelCase in JSON."""
-
-
-class Problem(_Struct, frozen=True, kw_only=True):
+class Problem(Struct, frozen=True, kw_only=True):
     """A failure, decoded: what happened and what to change, without any secret."""
 
     reason: Reason
@@ -29,7 +26,7 @@ class Problem(_Struct, frozen=True, kw_only=True):
     time: str
 
 
-class ActionState(_Struct, frozen=True, kw_only=True):
+class ActionState(Struct, frozen=True, kw_only=True):
     """State of the after-download actions."""
 
     reason: ActionReason = "Done"
@@ -37,7 +34,7 @@ class ActionState(_Struct, frozen=True, kw_only=True):
     pending: int = 0
 
 
-class Progress(_Struct, frozen=True, kw_only=True):
+class Progress(Struct, frozen=True, kw_only=True):
     """A backlog that is downloading."""
 
     done: int
@@ -46,7 +43,7 @@ class Progress(_Struct, frozen=True, kw_only=True):
     expected_end: str = ""
 
 
-class ConnectionReport(_Struct, frozen=True, kw_only=True):
+class ConnectionReport(Struct, frozen=True, kw_only=True):
     """One mailbox, now.
 
     Attributes:
@@ -91,7 +88,7 @@ class ConnectionReport(_Struct, frozen=True, kw_only=True):
     requests: dict[str, str] = {}
 
 
-class Report(_Struct, frozen=True, kw_only=True):
+class Report(Struct, frozen=True, kw_only=True):
     """All mailboxes of one fetcher process.
 
     Attributes:

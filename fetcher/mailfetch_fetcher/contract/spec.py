@@ -9,24 +9,22 @@ from typing import Literal
 
 import msgspec
 
+from mailfetch_fetcher.contract.struct import Struct
+
 Protocol = Literal["IMAP", "POP3", "MicrosoftGraph"]
 Encryption = Literal["TLS", "StartTLS", "None"]
 AuthType = Literal["Password", "GoogleOAuth2", "MicrosoftOAuth2"]
 Action = Literal["None", "MarkSeen", "Delete", "Move"]
 
 
-class _Struct(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Frozen, keyword-only, camelCase in JSON; fields that hold their default are left out."""
-
-
-class SecretKey(_Struct, frozen=True, kw_only=True):
+class SecretKey(Struct, frozen=True, kw_only=True):
     """A key of a Secret in the connection's namespace; an empty key means the field's own default."""
 
     name: str
     key: str = ""
 
 
-class Server(_Struct, frozen=True, kw_only=True):
+class Server(Struct, frozen=True, kw_only=True):
     """Where the mailbox is. Port 0 means the protocol's own port."""
 
     host: str
@@ -35,13 +33,13 @@ class Server(_Struct, frozen=True, kw_only=True):
     allow_insecure_login: bool = False
 
 
-class Tls(_Struct, frozen=True, kw_only=True):
+class Tls(Struct, frozen=True, kw_only=True):
     """A private certificate authority (key default `ca.crt`)."""
 
     ca_secret_ref: SecretKey | None = None
 
 
-class OAuth2(_Struct, frozen=True, kw_only=True):
+class OAuth2(Struct, frozen=True, kw_only=True):
     """The OAuth2 client and token."""
 
     client_secret_ref: SecretKey
@@ -50,7 +48,7 @@ class OAuth2(_Struct, frozen=True, kw_only=True):
     cloud: Literal["Global", "USGovernment", "USGovernmentDoD", "China"] = "Global"
 
 
-class Auth(_Struct, frozen=True, kw_only=True):
+class Auth(Struct, frozen=True, kw_only=True):
     """How to log in."""
 
     type: AuthType
@@ -59,7 +57,7 @@ class Auth(_Struct, frozen=True, kw_only=True):
     oauth2: OAuth2 | None = None
 
 
-class Schedule(_Struct, frozen=True, kw_only=True):
+class Schedule(Struct, frozen=True, kw_only=True):
     """Durations are manifest texts; see `units.duration`."""
 
     interval: str = "1m"
@@ -67,14 +65,14 @@ class Schedule(_Struct, frozen=True, kw_only=True):
     push: bool = True
 
 
-class Backlog(_Struct, frozen=True, kw_only=True):
+class Backlog(Struct, frozen=True, kw_only=True):
     """Where the first round starts; `since` is a date (YYYY-MM-DD)."""
 
     start_from: Literal["Beginning", "Now", "Since"] = "Beginning"
     since: str = ""
 
 
-class AfterDownload(_Struct, frozen=True, kw_only=True):
+class AfterDownload(Struct, frozen=True, kw_only=True):
     """What happens to a mail in the mailbox once it is durable."""
 
     action: Action = "MarkSeen"
@@ -84,13 +82,13 @@ class AfterDownload(_Struct, frozen=True, kw_only=True):
     delay: str = "0s"
 
 
-class Approval(_Struct, frozen=True, kw_only=True):
+class Approval(Struct, frozen=True, kw_only=True):
     """A backlog up to `max_messages` needs no acknowledgement."""
 
     max_messages: int = 100
 
 
-class Certificate(_Struct, frozen=True, kw_only=True):
+class Certificate(Struct, frozen=True, kw_only=True):
     """An S/MIME certificate Secret."""
 
     secret_name: str
@@ -98,7 +96,7 @@ class Certificate(_Struct, frozen=True, kw_only=True):
     password_key: str = ""
 
 
-class Queue(_Struct, frozen=True, kw_only=True):
+class Queue(Struct, frozen=True, kw_only=True):
     """Where the mails go; an empty stream means the connection's name."""
 
     stream: str = ""
@@ -107,21 +105,21 @@ class Queue(_Struct, frozen=True, kw_only=True):
     max_message_size: int | str = "150Mi"
 
 
-class Retention(_Struct, frozen=True, kw_only=True):
+class Retention(Struct, frozen=True, kw_only=True):
     """How long acknowledged mails and log lines are kept; see `units.period`."""
 
     queue: str = "7d"
     log: str = "30d"
 
 
-class Resources(_Struct, frozen=True, kw_only=True):
+class Resources(Struct, frozen=True, kw_only=True):
     """Container resources of a dedicated fetcher, as in a Pod."""
 
     requests: dict[str, int | str] = {}
     limits: dict[str, int | str] = {}
 
 
-class Placement(_Struct, frozen=True, kw_only=True):
+class Placement(Struct, frozen=True, kw_only=True):
     """Which fetcher runs the connection."""
 
     mode: Literal["Shared", "Dedicated"] = "Shared"
@@ -129,7 +127,7 @@ class Placement(_Struct, frozen=True, kw_only=True):
     resources: Resources | None = None
 
 
-class Spec(_Struct, frozen=True, kw_only=True):
+class Spec(Struct, frozen=True, kw_only=True):
     """The whole `spec`. An empty folder means INBOX."""
 
     protocol: Protocol
