@@ -37,7 +37,7 @@ class Assignment(Struct, frozen=True, kw_only=True):
     gate_epoch: int = 1
     state_id: str = ""
     seq: int = 0
-    requests: dict[str, str] = {}
+    requests: dict[str, str] = msgspec.field(default_factory=dict)
 
     @property
     def stream(self) -> str:

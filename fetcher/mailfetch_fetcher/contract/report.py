@@ -85,7 +85,7 @@ class ConnectionReport(Struct, frozen=True, kw_only=True):
     actions: ActionState = ActionState()
     progress: Progress | None = None
     insecure: bool = False
-    requests: dict[str, str] = {}
+    requests: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class Report(Struct, frozen=True, kw_only=True):
@@ -101,7 +101,7 @@ class Report(Struct, frozen=True, kw_only=True):
     revision: str
     fetcher: str
     version: str
-    connections: dict[str, ConnectionReport] = {}
+    connections: dict[str, ConnectionReport] = msgspec.field(default_factory=dict)
 
 
 def encode(report: Report) -> bytes:

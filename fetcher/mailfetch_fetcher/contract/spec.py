@@ -115,8 +115,8 @@ class Retention(Struct, frozen=True, kw_only=True):
 class Resources(Struct, frozen=True, kw_only=True):
     """Container resources of a dedicated fetcher, as in a Pod."""
 
-    requests: dict[str, int | str] = {}
-    limits: dict[str, int | str] = {}
+    requests: dict[str, int | str] = msgspec.field(default_factory=dict)
+    limits: dict[str, int | str] = msgspec.field(default_factory=dict)
 
 
 class Placement(Struct, frozen=True, kw_only=True):
