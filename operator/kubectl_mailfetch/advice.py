@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from kubectl_mailfetch.gate import acknowledgement_needed, hopeless
-from kubectl_mailfetch.model import ACKNOWLEDGE, Connection
+from kubectl_mailfetch.model import ACKNOWLEDGE, TEST, Connection
 
 Advice = Sequence[str]
 """Lines; those that begin with `$ ` are commands to copy."""
@@ -74,7 +74,15 @@ def _login(c: Connection) -> Advice:
     return [
         "Put the right password into its Secret; the next login uses it, nothing has to be restarted:",
         f"$ kubectl patch secret {secret} -n {c.namespace} --type=merge -p '{patch}'",
+        *_test(c),
     ]
+
+
+def _test(c: Connection) -> Advice:
+    """A fetcher notices a new password by itself; while the gate is closed the next login may be minutes away."""
+    if c.condition("Approved").status == "True":
+        return []
+    return ["and try it at once:", f'$ kubectl annotate mconn {object_args(c)} --overwrite {TEST}="$(date +%s)"']
 
 
 def _server(c: Connection) -> Advice:

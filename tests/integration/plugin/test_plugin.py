@@ -152,6 +152,7 @@ def test_yaml_of_the_plugin_can_be_applied_again(cluster: ControlPlane, namespac
 
 def test_the_status_page_names_the_exact_acknowledgement(cluster: ControlPlane, namespace: str, plugin: Plugin) -> None:
     make(cluster, namespace, "support")
+    cluster.kubectl("-n", namespace, "annotate", "mconn", "support", "mailfetch.dev/enable=true")
     report(cluster, namespace, "support", AWAITING)
     page = plugin("status", "support", "-n", namespace).stdout
     command = next(line.strip() for line in page.splitlines() if "kubectl annotate" in line)

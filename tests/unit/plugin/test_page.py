@@ -79,6 +79,7 @@ def test_a_refused_password_gives_the_command_that_replaces_it() -> None:
     assert "Why: The server refused the login." in text
     command = "kubectl patch secret support-mailbox -n helpdesk --type=merge -p"
     assert f"""{command} '{{"stringData":{{"password":"THE-PASSWORD"}}}}'""" in text
+    assert 'mailfetch.dev/test="$(date +%s)"' in text, "the gate is closed, so a probe logs in, and rarely"
     assert "Last error: AuthFailed, 4 times in a row, first 60s ago (2026-01-31 11:59 UTC): refused" in text
 
 
