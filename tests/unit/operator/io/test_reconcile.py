@@ -330,9 +330,10 @@ def test_a_namesake_does_not_inherit_an_assignment(desk: Desk) -> None:
     assert desk.api.log == [f"delete ConfigMap ns/{FETCHER.name} cm"]
 
 
-def test_an_unreadable_config_map_is_not_torn_down_before_anything_is_decided(desk: Desk) -> None:
+@pytest.mark.parametrize("text", ["{", '{"x":' + "[" * 100_000])
+def test_an_unreadable_config_map_is_not_torn_down_before_anything_is_decided(desk: Desk, text: str) -> None:
     desk.make()
-    desk.has_config_map("{")
+    desk.has_config_map(text)
     asyncio.run(desk.reconciler.work(Key("fetcher", "ns", FETCHER.name)))
     assert desk.api.log == []
     desk.plans["one"] = ConnectionPlan(status={}, assignment=given(desk))

@@ -49,17 +49,18 @@ def test_the_youngest_beyond_200_are_refused() -> None:
     assert len(refused) == 3
 
 
-def test_a_pool_fits_into_its_config_map_whatever_people_write() -> None:
+@pytest.mark.parametrize("large", [0, 5, 12, 15, 40])
+def test_a_pool_fits_into_its_config_map_whatever_people_write(large: int) -> None:
     """One that is too large would be refused: then even a disabled connection could not be taken out of it."""
     most: dict[str, Any] = {
         "description": "\0" * 1024,
         "folder": "\U0010ffff" * 1024,
         "queue": {"consumerGroups": [f"{n:02}" + "\U0010ffff" * 251 for n in range(32)]},
     }
-    everybody = [connection(f"c{n:03}", age=10_000 - n, **(most if n < 20 else {})) for n in range(POOL_LIMIT)]
+    everybody = [connection(f"c{n:03}", age=10_000 - n, **(most if n < large else {})) for n in range(POOL_LIMIT)]
     found = {c.name: placement(c, everybody) for c in everybody}
     refused = [f for f in found.values() if isinstance(f, Refusal)]
-    assert refused
+    assert bool(refused) is (large > 12)
     assert all("use another pool" in f.message for f in refused)
 
     inside = [c for c in everybody if isinstance(found[c.name], FetcherKey)]

@@ -208,6 +208,10 @@ def test_the_permission_to_resume_actions_reaches_the_fetcher_and_stays() -> Non
     assert plan.assignment
     assert plan.assignment.requests == {"resume-actions": "1000"}
     assert sim.status["handledRequests"] == {"resume-actions": "1000"}
+    sim.annotate(**{"resume-actions": "9" * 200})
+    plan = sim.settle()
+    assert plan.assignment
+    assert plan.assignment.requests == {"resume-actions": "9" * 20}, "a ConfigMap has a size"
 
 
 def test_a_request_is_done_by_the_fetcher_of_this_object_only() -> None:
