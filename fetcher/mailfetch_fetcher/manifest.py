@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import yaml
 
 from mailfetch_fetcher.contract import units
@@ -55,6 +56,8 @@ def assignments(documents: list[dict[str, Any]]) -> Iterator[Assignment]:
         seen.add(name)
         try:
             spec = parse_spec(document.get("spec"))
+            if unknown := list(_unknown(document["spec"], msgspec.inspect.type_info(Spec), "spec")):
+                raise ValueError(f"there is no field {unknown[0]}; is it misspelt?")
             check(spec)
         except ValueError as e:
             raise ValueError(f"MailConnection {name}: {e}") from e
@@ -104,14 +107,37 @@ def check(spec: Spec) -> None:
     after = spec.after_download
     if (after.action == "Move") != bool(after.folder):
         raise ValueError("spec.afterDownload.folder is required for action Move and forbidden otherwise")
-    for field, value in (("interval", spec.schedule.interval), ("timeout", spec.schedule.timeout)):
-        try:
-            units.duration(value, default=1.0)
-        except ValueError as e:
-            raise ValueError(f"spec.schedule.{field}: {e}") from e
+    _check_duration("interval", spec.schedule.interval, low=10.0, high=86400.0, bounds="10s to 24h")
+    _check_duration("timeout", spec.schedule.timeout, low=0.001, high=120.0, bounds="1ms to 2m")
     units.size(spec.queue.max_message_size)
     units.period(spec.retention.queue)
     units.period(spec.retention.log)
+
+
+def _check_duration(field: str, text: str, *, low: float, high: float, bounds: str) -> None:
+    try:
+        seconds = units.duration(text, default=low)
+    except ValueError as e:
+        raise ValueError(f"spec.schedule.{field}: {e}") from e
+    if not low <= seconds <= high:
+        raise ValueError(f"spec.schedule.{field} must be {bounds}, or 0s for the default")
+
+
+def _unknown(raw: object, info: msgspec.inspect.Type, path: str) -> Iterator[str]:
+    """Fields that the API does not have: `msgspec` ignores them, but here no API server has refused them."""
+    if isinstance(info, msgspec.inspect.UnionType):
+        for member in info.types:
+            yield from _unknown(raw, member, path)
+    elif isinstance(info, msgspec.inspect.VarTupleType) and isinstance(raw, list):
+        for n, item in enumerate(raw):
+            yield from _unknown(item, info.item_type, f"{path}[{n}]")
+    elif isinstance(info, msgspec.inspect.StructType) and isinstance(raw, dict):
+        known = {field.encode_name: field.type for field in info.fields}
+        for key, value in raw.items():
+            if key in known:
+                yield from _unknown(value, known[key], f"{path}.{key}")
+            else:
+                yield f"{path}.{key}"
 
 
 def write_secrets(documents: list[dict[str, Any]], directory: Path) -> None:

@@ -57,8 +57,10 @@ class Pool:
 
     def assign(self, assignments: Assignments) -> None:
         """Takes over a new set of assignments; `tick` carries it out."""
+        before = set(self._wanted)
         self._wanted = {a.name: (a, assignments.cluster_id) for a in assignments.connections}
-        log.info("assigned %d connections", len(self._wanted))
+        if set(self._wanted) != before:
+            log.info("connections: %s", ", ".join(self._wanted) or "none")
 
     def tick(self) -> None:
         """Brings the sessions in line with the assignments. Call about once a second."""

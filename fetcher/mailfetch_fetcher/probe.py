@@ -76,11 +76,7 @@ def examine(a: Assignment, *, cluster_id: str, secrets: Path, redis: Path, clock
 def _look(
     a: Assignment, steps: Steps, *, cluster_id: str, secrets: Path, redis: Path
 ) -> tuple[Snapshot, Opened, State | None]:
-    try:
-        source = make_source(a, secrets=secrets, observe=steps)
-    except FetchError as e:
-        steps.failed(e.message)
-        raise
+    source = make_source(a, secrets=secrets, observe=steps)
     try:
         try:
             opened = source.open()

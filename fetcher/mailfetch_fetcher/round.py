@@ -1,6 +1,7 @@
 """One round of a session: download what is new and commit it, oldest first."""
 
 import dataclasses
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
@@ -17,6 +18,8 @@ from mailfetch_fetcher.pulse import Pulse
 from mailfetch_fetcher.sources.base import Absent, Message, Ref, Source, Unreadable, Window
 from mailfetch_fetcher.store.mailbox import Mailbox
 from mailfetch_fetcher.store.model import Batch, Blob, LogLine, Mail
+
+log = logging.getLogger(__name__)
 
 CHUNK = 6 * 1024 * 1024
 """Bytes of mail that one session asks for at once; its share of the process's byte budget."""
@@ -96,6 +99,9 @@ class Round:
                 self._download_window(window, committer)
         self._total = self._done
         self._tell_lag()
+        if self._done:
+            extra = {"namespace": self._labels[0], "connection": self._labels[1]}
+            log.info("downloaded: %d", self._done, extra=extra)
         self._mailbox.trim()
         self.downloading = False
 

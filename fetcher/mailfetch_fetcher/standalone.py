@@ -98,6 +98,8 @@ def _setting(args: argparse.Namespace) -> Iterator[_Setting]:
         laid = directory / "secrets"
         laid.mkdir(mode=0o700)
         write_secrets(documents, laid)
+        if args.secrets and not args.secrets.is_dir():
+            raise ValueError(f"--secrets: there is no directory {args.secrets}")
         url = args.redis or stack.enter_context(embedded_valkey(args.data or _DATA / "valkey"))
         redis = directory / "redis"
         redis.mkdir(mode=0o700)

@@ -30,10 +30,12 @@ def read_password(spec: Spec, *, directory: Path, namespace: str) -> str:
     if not raw:
         secret, key = named
         what = f"has no key '{key}' or does not exist" if raw is None else f"has an empty key '{key}'"
+        create = f"kubectl -n {namespace} create secret generic {secret} --from-literal={key}='THE PASSWORD'"
+        patch = f'kubectl -n {namespace} patch secret {secret} -p \'{{"stringData":{{"{key}":"THE PASSWORD"}}}}\''
+        remedy = f"create it: {create}, or if it is there: {patch}" if raw is None else f"fill it in: {patch}"
         raise SourceError(
             "SecretNotFound",
-            f"the Secret '{secret}' in namespace {namespace} {what}; create it: kubectl -n {namespace} create secret "
-            f"generic {secret} --from-literal={key}='THE PASSWORD'",
+            f"the Secret '{secret}' in namespace {namespace} {what}; {remedy}",
             pace=Pace.CONFIGURATION,
         )
     try:

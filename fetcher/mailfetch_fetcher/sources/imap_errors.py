@@ -24,9 +24,14 @@ _RETRY_AFTER = re.compile(
 )
 
 
+_TIMINGS = re.compile(r"\s*\(\d+\.\d+( \+ \d+\.\d+)+ secs\)\.?$")
+"""How long Dovecot took; it would make the same failure look like a new one each time."""
+
+
 def clean(raw: bytes) -> str:
     """A server's text for people: decoded, without control characters, bounded."""
     text = _CONTROL.sub(" ", raw.decode("utf-8", "replace")).strip()
+    text = _TIMINGS.sub("", text).rstrip(".")
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 

@@ -124,7 +124,10 @@ class Link:
             text = f"Redis at {self.target} refused the user or password ({error}); correct the URL in its Secret"
             return StoreError("StoreUnavailable", text, pace=Pace.CONFIGURATION)
         text = error_text(error) if isinstance(error, redis.RedisError) else str(error)
-        return StoreError("StoreUnavailable", f"no connection to Redis at {self.target}: {text}")
+        return StoreError(
+            "StoreUnavailable",
+            f"no connection to Redis at {self.target}: {text}; check that it runs, and the URL in its Secret",
+        )
 
     def _read_info(self) -> dict[str, str]:
         try:

@@ -48,7 +48,8 @@ def test_one_newline_at_the_end_is_not_part_of_it(secrets_dir: Path, content: by
 def test_a_missing_password_names_the_command(secrets_dir: Path, content: bytes | None) -> None:
     if content is not None:
         put(secrets_dir, content)
-    with pytest.raises(SourceError, match="kubectl -n ns create secret generic box --from-literal=pw=") as caught:
+    command = "create secret generic box --from-literal=pw=" if content is None else "patch secret box -p "
+    with pytest.raises(SourceError, match=f"kubectl -n ns {command}") as caught:
         read_password(make_spec(), directory=secrets_dir, namespace="ns")
     assert caught.value.reason == "SecretNotFound"
 
