@@ -13,7 +13,7 @@ OPERATOR = {
     "mailfetch.dev/mailconnections": ["get", "list", "watch"],
     "mailfetch.dev/mailconnections/status": ["patch"],
     "apps/deployments": CHILD,
-    "batch/jobs": CHILD,
+    "batch/jobs": ["get", "list", "watch", "create", "delete"],
     "/configmaps": CHILD,
     "/pods": ["get", "list", "watch", "patch"],
     "events.k8s.io/events": ["create", "patch"],
