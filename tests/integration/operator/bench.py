@@ -211,6 +211,8 @@ class Bench:
             "MAILFETCH_HTTP_PORT": str(http),
             "MAILFETCH_LIVENESS_PORT": str(liveness),
             "MAILFETCH_REPORT_PORT": str(self.fetcher.port),
+            # The Kubernetes client writes the kubeconfig's keys to files there; a killed process leaves them.
+            "TMPDIR": str(self.folder),
         }
         with (self.folder / "operator.log").open("ab") as log:
             process = subprocess.Popen(argv, env={**os.environ, **own, **environ}, stdout=log, stderr=log)
