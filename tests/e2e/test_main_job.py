@@ -58,9 +58,9 @@ def test_ten_kills_of_the_fetcher_lose_and_double_nothing(world: World) -> None:
     user = "user3@mail.test"
     world.mail.fill(user, mails(MANY, seed=3))
     redis, stream = world.redis(), world.stream("support")
-    # The proxy makes the download last long enough for ten kills.
+    # The proxy makes the download last a minute, so that ten kills fit in also where each takes seconds to arrange.
     with FaultProxy(world.mail.imaps_port, listen=world.cluster.host_ip) as slow:
-        slow.delay = 0.1
+        slow.delay = 0.3
         world.connection("support", user=user, server={"host": world.cluster.host_ip, "port": slow.port})
         world.annotate("support", enable="true", acknowledge="any")
         reached = 0
