@@ -216,7 +216,7 @@ class World:
             "server": {"host": "127.0.0.1", "port": self.imap_proxy.port},
             "tls": {"caSecretRef": {"name": "ca"}},
             "auth": {"type": "Password", "username": self.user, "passwordSecretRef": {"name": "mailbox"}},
-            "schedule": {"interval": "1s", "timeout": "10s"},
+            "schedule": {"interval": "10s", "timeout": "10s"},
             "afterDownload": after,
         }
         password = self.dovecot.password(self.user)
