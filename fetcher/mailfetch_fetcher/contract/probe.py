@@ -42,12 +42,14 @@ class StoreState(Struct, frozen=True, kw_only=True):
 
     Attributes:
         state_id: Empty if there is no state.
-        same_mailbox: Its identity is the assignment's.
+        same_mailbox: Its identity is the assignment's, or it was recognised as the same mailbox at another address.
+        moved: Recognised so.
         gate_epoch: The epoch under which it was created.
     """
 
     state_id: str = ""
     same_mailbox: bool = True
+    moved: bool = False
     gate_epoch: int = 0
 
 

@@ -27,11 +27,16 @@ class Problem(Struct, frozen=True, kw_only=True):
 
 
 class ActionState(Struct, frozen=True, kw_only=True):
-    """State of the after-download actions."""
+    """State of the after-download actions.
+
+    `pending` counts the outbox, also what rightly waits (for `delay`, or a consumer's acknowledgement: reason Done).
+    `unproven`: so many acknowledgements of this process's time could not be proven, so these mails stay untouched.
+    """
 
     reason: ActionReason = "Done"
     message: str = ""
     pending: int = 0
+    unproven: int = 0
 
 
 class Progress(Struct, frozen=True, kw_only=True):
@@ -41,6 +46,17 @@ class Progress(Struct, frozen=True, kw_only=True):
     total: int
     per_second: int = 0
     expected_end: str = ""
+
+
+NoticeReason = Literal["MailboxReset", "MailboxMoved", "StoreWentBack", "MailQuarantined"]
+
+
+class Notice(Struct, frozen=True, kw_only=True):
+    """Something that happened once and that people should read of (a Kubernetes event), without any secret."""
+
+    reason: NoticeReason
+    message: str
+    time: str
 
 
 class ConnectionReport(Struct, frozen=True, kw_only=True):
@@ -61,6 +77,8 @@ class ConnectionReport(Struct, frozen=True, kw_only=True):
         lag: Mails at the server that are not yet in the queue, as of the last look; -1: not known.
         insecure: The password travels unencrypted.
         requests: Requests that are done: name → value.
+        quarantined: Mails in quarantine.
+        notices: The last few, oldest first.
     """
 
     uid: str
@@ -85,6 +103,8 @@ class ConnectionReport(Struct, frozen=True, kw_only=True):
     actions: ActionState = ActionState()
     progress: Progress | None = None
     insecure: bool = False
+    quarantined: int = 0
+    notices: tuple[Notice, ...] = ()
     requests: dict[str, str] = msgspec.field(default_factory=dict)
 
 

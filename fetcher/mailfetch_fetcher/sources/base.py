@@ -1,13 +1,11 @@
-"""The `Source` protocol: what a session needs from a mailbox, whatever the protocol.
+"""What goes between a source and the rest: mails, listings, actions. The protocol itself is in `source.py`.
 
-A source owns one connection to one mailbox. It never touches the store and never changes a mailbox except in
-`finish`. Any method may raise `SourceError`; after that the source is closed and a new one is made.
 Cursors are opaque texts: the source makes and reads them, the store only keeps them.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 ActionKind = Literal["MarkSeen", "Delete", "Move"]
 ActionPhase = Literal["pending", "copying", "copied"]
@@ -18,7 +16,7 @@ class Opened:
     """What is known right after the mailbox was selected.
 
     Attributes:
-        uid_validity: UIDVALIDITY as a decimal text (RFC 9051 section 2.3.1.1).
+        uid_validity: UIDVALIDITY as a decimal text (RFC 9051 section 2.3.1.1); empty where there is none (POP3).
         insecure: The password travelled unencrypted.
         can_push: The server offers IDLE (RFC 2177).
     """
@@ -33,8 +31,9 @@ class Snapshot:
     """A cheap look: is anything new?
 
     Attributes:
-        new: Mails beyond the cursor.
+        new: Mails beyond the cursor, or (where mails have names) that the ledger does not know.
         total: Mails in the folder.
+        known: Mails of the folder that the ledger knows; -1 where the cursor decides (IMAP).
         unseen: Mails without the flag Seen; -1 if it was not asked for.
         exact: `new` is the exact number.
     """
@@ -43,11 +42,16 @@ class Snapshot:
     total: int
     unseen: int
     exact: bool
+    known: int = -1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ref:
-    """One mail at the server. `key` names it for ever: for IMAP `<uidvalidity>/<uid>`. `size` is a hint only."""
+    """One mail at the server.
+
+    `key` names it for ever, without blanks: for IMAP `<uidvalidity>/<uid>`, for POP3 `<quoted UIDL>/<n>` with n
+    its occurrence in the listing. `uid` is 0 where there is none. `size` is a hint only.
+    """
 
     key: str
     uid: int
@@ -73,8 +77,12 @@ class Message:
         parts: The pieces of a large mail, to be read at once and to the end, before the next message is asked for.
         flags: Flags as the server wrote them, without Recent.
         received: INTERNALDATE in seconds since 1970 (UTC), or None if the server gave none that can be read.
-        identity: What recognises this mail after UIDVALIDITY changed (`store.md` 33): EMAILID, else Message-ID with
-            INTERNALDATE and RFC822.SIZE, else the whole header. Never empty.
+        identity: What recognises this mail by its content: after UIDVALIDITY changed (`store.md` 33), and before it is
+            moved or deleted in another session than the one that downloaded it (20). IMAP: EMAILID, else Message-ID
+            with INTERNALDATE and RFC822.SIZE, else the whole header. POP3: the header without what servers rewrite
+            (39). Never empty.
+        name: What the ledger knows it by where mails have names (POP3, Graph); empty on IMAP, where the ledger holds
+            the identity with its occurrence.
     """
 
     ref: Ref
@@ -84,6 +92,44 @@ class Message:
     flags: tuple[str, ...]
     received: int | None
     identity: bytes
+    name: bytes = b""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listed:
+    """A mail of a listing.
+
+    Attributes:
+        ref: Which mail.
+        name: Its name for the ledger: on IMAP its identity (as `Message.identity`; the occurrence is counted by whoever
+            walks), elsewhere `Message.name`.
+        received: INTERNALDATE on IMAP, else None.
+    """
+
+    ref: Ref
+    name: bytes
+    received: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listing:
+    """A piece of a listing of the whole mailbox; once all up to here is settled the cursor may be `cursor`."""
+
+    mails: tuple[Listed, ...]
+    cursor: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baseline:
+    """Where a mailbox begins that is not downloaded from its beginning (`spec.backlog`, `store.md` 41).
+
+    Attributes:
+        cursor: The cursor to begin with. On IMAP it carries the filter of `Since` for the UIDs below the baseline.
+        old: Names of the mails that count as known, in pieces, to be read once; nothing on IMAP.
+    """
+
+    cursor: str
+    old: Iterator[Sequence[bytes]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,12 +142,14 @@ class Absent:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unreadable:
-    """A mail that is there and that the server does not give out: the cursor must not pass it.
+    """A mail that is there and that the server does not give out; the connection lives on.
 
+    The cursor may pass it only together with its record in the quarantine (`store.md` 38): `cursor` is the cursor then.
     `too_large` is its size in bytes if that is why it was not read (larger than maxMessageSize), else 0.
     """
 
     ref: Ref
+    cursor: str
     detail: str
     too_large: int = 0
 
@@ -111,8 +159,7 @@ class PendingAction:
     """One after-download action of the outbox; its mail is durable in the store.
 
     Attributes:
-        uid_validity: UIDVALIDITY of the session that downloaded it.
-        uid: UID of the mail.
+        key: `Ref.key` of the mail.
         fingerprint: `digest(identity)` of the mail, in hexadecimal.
         kind: What to do.
         folder: Target of Move, else empty.
@@ -122,8 +169,7 @@ class PendingAction:
         same_session: Downloaded by this very session, so the fingerprint need not be compared again.
     """
 
-    uid_validity: str
-    uid: int
+    key: str
     fingerprint: str
     kind: ActionKind
     folder: str
@@ -131,6 +177,16 @@ class PendingAction:
     entry: str
     member: str
     same_session: bool
+
+    @property
+    def uid_validity(self) -> str:
+        """On IMAP: UIDVALIDITY of the session that downloaded it."""
+        return self.key.rpartition("/")[0]
+
+    @property
+    def uid(self) -> int:
+        """On IMAP: UID of the mail; on POP3 its occurrence."""
+        return int(self.key.rpartition("/")[2])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,59 +203,3 @@ class Outcome:
     action: PendingAction
     result: Literal["done", "dropped", "failed"]
     detail: str = ""
-
-
-class Source(Protocol):
-    """One connection to one mailbox."""
-
-    def open(self) -> Opened:
-        """Connects, encrypts, logs in and opens the folder (read-write only if actions need it)."""
-        ...
-
-    def snapshot(self, cursor: str, *, unseen: bool = False) -> Snapshot:
-        """Counts without downloading; an empty cursor is the beginning. Few round trips; `unseen` costs another."""
-        ...
-
-    def discover(self, cursor: str) -> Iterator[Window]:
-        """Walks what lies beyond the cursor; memory is bounded by the window, not by the mailbox.
-
-        Raises:
-            GateClosed: the cursor belongs to another UIDVALIDITY (MailboxReset).
-        """
-        ...
-
-    def fetch(self, refs: Sequence[Ref]) -> Iterator[Message | Absent | Unreadable]:
-        """The mails of `refs`, one result for each, in the order of `refs`. Never sets a flag."""
-        ...
-
-    def finish(
-        self,
-        actions: Sequence[PendingAction],
-        *,
-        digest: Callable[[bytes], str],
-        advance: Callable[[PendingAction, ActionPhase], PendingAction],
-    ) -> list[Outcome]:
-        """Carries out at most 100 actions of one kind; one outcome for each.
-
-        Args:
-            actions: Actions whose mails are durable.
-            digest: The store's keyed fingerprint of an `identity`, in hexadecimal.
-            advance: Makes a phase durable in the outbox before the step that it announces; returns the action
-                with its new phase and member.
-        """
-        ...
-
-    def wait(self, seconds: float) -> bool:
-        """Waits for news at most that long (IDLE where offered, else just the time). True: look now.
-
-        Returns early and with True after `wake`.
-        """
-        ...
-
-    def wake(self) -> None:
-        """Ends a `wait` from another thread."""
-        ...
-
-    def close(self) -> None:
-        """Closes the connection without changing the mailbox. Never raises; may be called from another thread."""
-        ...

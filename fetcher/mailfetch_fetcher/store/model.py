@@ -2,8 +2,9 @@
 
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from mailfetch_fetcher.sources.base import ActionKind
 
@@ -81,6 +82,9 @@ class Mail:
         sha256: Hexadecimal hash of the body.
         received: RFC 3339, or empty.
         flags: Flags separated by blanks.
+        name: Its name for the ledger where mails have names (POP3, Graph): entered as it is, without an occurrence.
+            Empty: the ledger holds `identity` with the next free occurrence.
+        refetch: Value of the request that asked for it once more: another `id`, and no word in the ledger.
     """
 
     ref: str
@@ -99,6 +103,8 @@ class Mail:
     received: str = ""
     flags: str = ""
     action: WantedAction | None = None
+    name: bytes = b""
+    refetch: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,12 +118,59 @@ class LogLine:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Batch:
-    """What enters Redis in one atomic step: mails, log lines and the cursor behind them (mails may be empty)."""
+class Quarantined:
+    """A mail that is there and cannot be had; it is tried again by itself (`store.md` 38).
 
-    mails: Sequence[Mail]
-    cursor: str
+    Attributes:
+        ref: `Ref.key`.
+        uid: UID, or 0.
+        size: Bytes, as far as known.
+        kind: Unreadable, or TooLarge (tried again only when the limit allows it, or on request).
+        detail: What the server said.
+        since: First failure, seconds since 1970.
+        attempts: Failures so far.
+        retry: Not before this time, seconds since 1970.
+    """
+
+    ref: str
+    uid: int
+    size: int
+    kind: Literal["Unreadable", "TooLarge"]
+    detail: str
+    since: int
+    attempts: int
+    retry: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """What enters Redis in one atomic step; every part may be missing.
+
+    Attributes:
+        mails: Mails.
+        cursor: The cursor behind them; None: it stays as it is.
+        log: Log lines beyond the commit's own.
+        quarantine: Records that are put or replaced.
+        released: Refs whose record goes.
+        phase: New phase of the state: `Baseline`, `Steady`, or `Reset <what>`.
+        gate_epoch: The approval that was used up by this.
+        refetch: New value of the state's field (JSON of value and position).
+        group_seen: New value of the state's field.
+        staged: The staged ledger (`Mailbox.stage`) takes the place of the ledger.
+        outbox: Members of the outbox that are replaced: old → new; an empty new one is dropped with a log line.
+    """
+
+    mails: Sequence[Mail] = ()
+    cursor: str | None = None
     log: Sequence[LogLine] = ()
+    quarantine: Sequence[Quarantined] = ()
+    released: Sequence[str] = ()
+    phase: str | None = None
+    gate_epoch: int | None = None
+    refetch: str | None = None
+    group_seen: str | None = None
+    staged: bool = False
+    outbox: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,6 +188,11 @@ class State:
         anchor: `<uid>:<fingerprint>` of the last committed mail, or empty.
         hash_key: Key of the ledger's hashes.
         messages: Mails ever committed (from `:stats`).
+        phase: `Baseline` (nothing was downloaded yet, `spec.backlog` is still to be carried out), `Steady`, or
+            `Reset <what>` (mails must be recognised anew before the cursor counts again).
+        refetch: JSON of the last refetch request and how far it came, or empty.
+        group_seen: JSON of what was last seen of the consumer group of `Acknowledged`, or empty.
+        reset_approved: People approved again after the reset began: nothing more is asked.
         went_back: By how many transitions the store lies behind what was seen before (an older copy was restored, or
             a failover lost them); 0: it does not.
     """
@@ -150,3 +208,7 @@ class State:
     hash_key: bytes
     messages: int = 0
     went_back: int = 0
+    phase: str = "Steady"
+    refetch: str = ""
+    group_seen: str = ""
+    reset_approved: bool = False
