@@ -7,6 +7,7 @@
 - `secrets`: the file names under which referenced Secrets are mounted
 - `report`: fetcher → operator (`GET /report`)
 - `probe`: probe Job → operator (termination message)
+- `purge`: purge Job → operator (its environment, termination message)
 - `reasons`: condition reasons that both sides use
 - `keys`: names of the Redis keys
 """
