@@ -146,12 +146,14 @@ class Unreadable:
 
     The cursor may pass it only together with its record in the quarantine (`store.md` 38): `cursor` is the cursor then.
     `too_large` is its size in bytes if that is why it was not read (larger than maxMessageSize), else 0.
+    `name` is as `Message.name`: in quarantine it counts as known.
     """
 
     ref: Ref
     cursor: str
     detail: str
     too_large: int = 0
+    name: bytes = b""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
