@@ -43,6 +43,11 @@ class StreamKeys:
         """Hash: connection → JSON list of its named consumer groups, written whenever a session opens."""
         return f"{self.prefix}:connections"
 
+    @property
+    def groups(self) -> str:
+        """Hash: named consumer group → JSON: from which entry on its acknowledgements prove anything."""
+        return f"{self.prefix}:groups"
+
     def blob(self, blob_id: str) -> str:
         """String: a body that is too large for an entry."""
         return f"{self.prefix}:blob:{blob_id}"
@@ -98,6 +103,24 @@ class ConnectionKeys:
     def prev(self) -> str:
         """Hash: the state of the mailbox that this name meant before."""
         return f"{self.prefix}:prev"
+
+    @property
+    def gone(self) -> str:
+        """Hash: ledger number → `d` (deleted by us) or `<seconds>:<lists>` (absent since, in so many lists)."""
+        return f"{self.prefix}:gone"
+
+    @property
+    def returns(self) -> str:
+        """Hash: ledger number → how often it was taken out of the ledger because it was absent for long."""
+        return f"{self.prefix}:returns"
+
+    def stage(self, bucket: int) -> str:
+        """Set: one bucket of the ledger that is being made anew."""
+        return f"{self.prefix}:stage:{bucket}"
+
+    def swap(self, bucket: int) -> str:
+        """Set: where a bucket stands while the staged one takes its place; never outside that script."""
+        return f"{self.prefix}:swap:{bucket}"
 
     def known(self, bucket: int) -> str:
         """Set of signed 64-bit integers: one ledger bucket."""

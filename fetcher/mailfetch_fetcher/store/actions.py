@@ -4,8 +4,10 @@ All three on one link, in this order: what was read before the barrier's own wri
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import takewhile
+from typing import Any, Protocol
 
 import redis
 
@@ -14,14 +16,51 @@ from mailfetch_fetcher.contract.keys import ConnectionKeys
 from mailfetch_fetcher.errors import Fenced, StoreError
 from mailfetch_fetcher.sources.base import ActionPhase, Outcome, PendingAction
 from mailfetch_fetcher.store import scripts
+from mailfetch_fetcher.store.acks import decode_seen
 from mailfetch_fetcher.store.barrier import run_barrier
 from mailfetch_fetcher.store.failures import error_text, refused
+from mailfetch_fetcher.store.groups import OutboxWalk, look_at_group
 from mailfetch_fetcher.store.lease import Lease
 from mailfetch_fetcher.store.link import Link
-from mailfetch_fetcher.store.outbox import parse_member, ref_of, with_phase
+from mailfetch_fetcher.store.model import Batch, State
+from mailfetch_fetcher.store.outbox import ledger_member, parse_entry, parse_member, ref_of, with_phase
 from mailfetch_fetcher.store.safety import Safety, judge, take_sample
 
 SETTLED_AT_ONCE = 100
+LOOK_SECONDS = 2.0
+"""Between two looks at a consumer group."""
+
+
+class WriterView(Protocol):
+    """What acting needs of the writing half."""
+
+    link: Link
+    state: State
+    committed: set[str]
+
+    @property
+    def tip(self) -> str:
+        """Token of the state after the last commit."""
+        ...
+
+    def commit(self, batch: Batch) -> None:
+        """See `Writer.commit`."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Due:
+    """What may be carried out now.
+
+    Attributes:
+        actions: Durable, old enough, and (where that is asked for) provably acknowledged; oldest first.
+        unproven: So many were dropped just now, as nobody can say whether they were acknowledged.
+        waiting: So many rightly wait: for their delay, or for an acknowledgement.
+    """
+
+    actions: list[PendingAction]
+    unproven: int = 0
+    waiting: int = 0
 
 
 class Actions:
@@ -34,8 +73,7 @@ class Actions:
         keys: ConnectionKeys,
         owner: str,
         lease: Lease,
-        committed: set[str],
-        writer_run_id: Callable[[], str],
+        writer: WriterView,
         clock: Clock,
         wait: Callable[[float], object],
     ) -> None:
@@ -43,25 +81,52 @@ class Actions:
         self._keys = keys
         self._owner = owner
         self._lease = lease
-        self._committed = committed
-        self._writer_run_id = writer_run_id
+        self._writer = writer
         self._clock = clock
         self._wait = wait
+        self._in_hand: set[str] = set()
+        self._walk: OutboxWalk | None = None
+        self._next_look = float("-inf")
         self._safety = judge(take_sample(link))
+        lease.guard(link)
 
     @property
     def safety(self) -> Safety:
         """The verdict of the last barrier, or of opening."""
         return self._safety
 
-    def durable(self, limit: int) -> list[PendingAction]:
-        """The oldest actions whose mails are on disk; empty if there are none or it is not known."""
-        if self._link.run_id != self._writer_run_id():
-            raise StoreError("StoreUnavailable", "another Redis answers at this address now; looking anew")
-        members = self.call("ZRANGE", self._keys.outbox, 0, limit - 1)
-        if not members or not self.barrier():
-            return []
-        return [self._parse(member.decode()) for member in members]
+    @property
+    def link(self) -> Link:
+        """The link."""
+        return self._link
+
+    # -- what may be done ------------------------------------------------------------------
+
+    def due(self, limit: int, *, delay: float, group: str) -> Due:
+        """The oldest actions that may be carried out; none if it is not known whether their mails are on disk.
+
+        Args:
+            limit: Most actions.
+            delay: Seconds since the mail entered the queue, by the clock of Redis.
+            group: Consumer group that must have acknowledged the mail; empty: none.
+
+        Raises:
+            StoreError: Redis refuses, or the link failed.
+        """
+        self._check_server()
+        self._in_hand = set()
+        until = (int(self.call("TIME")[0]) - delay) * 1000 if delay else float("inf")
+        due = self._acknowledged(limit, until=until, group=group) if group else self._stored(limit, until=until)
+        if not due.actions or not self.barrier():
+            return replace(due, actions=[])
+        self._in_hand = {action.member for action in due.actions}
+        return due
+
+    def durable(self) -> bool:
+        """Everything that the writer committed is on disk."""
+        self._check_server()
+        tip = self.call("HGET", self._keys.state, "tip")
+        return bool(tip and tip.decode() == self._writer.tip) and self.barrier()
 
     def barrier(self) -> bool:
         """Everything that was read on this link before is on disk; the lease is confirmed on the way."""
@@ -72,37 +137,54 @@ class Actions:
         return verdict.durable
 
     def confirm_lease(self) -> None:
-        """Renews the lease and remembers when."""
-        asked = self._clock.boottime()
-        self._take_note(self.call(*self._lease.renewal()), asked)
+        """The mailbox is still ours, and so is what was handed out; right before a command that changes the mailbox.
 
-    def advance(self, action: PendingAction, phase: ActionPhase) -> PendingAction:
-        """Replaces the phase; `copying` is also made durable, before the copy that it announces.
+        Raises:
+            Fenced: it is not.
+        """
+        asked, members = self._clock.boottime(), sorted(self._in_hand)
+        look = [("ZMSCORE", self._keys.outbox, *members)] if members else []
+        renewed, *scores = self._link.pipeline(self._lease.renewal(), *look)
+        self._take_note(renewed, asked)
+        for reply in scores:
+            if isinstance(reply, redis.ResponseError):
+                raise refused(error_text(reply), doing="after-download actions")
+            if None in reply:
+                raise Fenced("an after-download action that was about to be carried out is not in the outbox any more")
+
+    # -- what became of it -----------------------------------------------------------------
+
+    def advance(self, actions: Sequence[PendingAction], phase: ActionPhase) -> list[PendingAction]:
+        """Replaces the phase of all; `copying` is also made durable, before the copies that it announces.
 
         A lost `copied` does no harm: `copying` makes whoever goes on look for the copy first.
         """
         self._lease.progress()  # a hundred of these in one command may take minutes where there is no WAITAOF
-        member = with_phase(action.member, phase)
+        changed = [replace(a, phase=phase, member=with_phase(a.member, phase)) for a in actions]
+        pairs = [member for old, new in zip(actions, changed, strict=True) for member in (old.member, new.member)]
         keys = [self._keys.state, self._keys.outbox]
-        reply = self.call(*scripts.evaluate(scripts.ADVANCE, keys=keys, args=[self._owner, action.member, member]))
+        reply = self.call(*scripts.evaluate(scripts.ADVANCE, keys=keys, args=[self._owner, *pairs]))
         if reply != b"OK":
-            raise Fenced(f"the after-download action '{action.member}' is not in the outbox any more")
+            raise Fenced(f"an after-download action is not in the outbox any more ({reply.decode()})")
+        self._in_hand.difference_update(pairs[::2])
+        self._in_hand.update(pairs[1::2])
         if phase == "copying" and not self.barrier():
             raise StoreError(
                 "StoreUnavailable",
                 f"an after-download action waits: its next step is not yet durable in Redis{self._because()}",
             )
-        return replace(action, phase=phase, member=member)
+        return changed
 
     def settle(self, outcomes: Sequence[Outcome]) -> None:
         """Removes what is done or dropped from the outbox, with a log line each; what failed stays."""
-        settled = [outcome for outcome in outcomes if outcome.result != "failed"]
-        for i in range(0, len(settled), SETTLED_AT_ONCE):
-            self._settle(settled[i : i + SETTLED_AT_ONCE])
+        results = {"done": "Succeeded", "dropped": "Dropped"}
+        self._settle([(o.action, results[o.result], o.detail) for o in outcomes if o.result in results])
 
     def size(self) -> int:
         """Actions in the outbox."""
         return int(self.call("ZCARD", self._keys.outbox))
+
+    # -- inside ----------------------------------------------------------------------------
 
     def call(self, *command: Any) -> Any:
         """One command on this link, with its errors as `StoreError`."""
@@ -115,28 +197,60 @@ class Actions:
         """Closes the link."""
         self._link.close()
 
-    @property
-    def link(self) -> Link:
-        """The link."""
-        return self._link
+    def _stored(self, limit: int, *, until: float) -> Due:
+        """The oldest; entries are in the order of their ids, so behind the first that is too young all are."""
+        oldest = self._read(0, limit - 1)
+        ready = list(takewhile(lambda action: parse_entry(action.entry)[0] <= until, oldest))
+        return Due(actions=ready, waiting=self.size() - len(ready) if len(ready) < len(oldest) else 0)
 
-    def _settle(self, outcomes: Sequence[Outcome]) -> None:
-        args: list[Any] = [self._owner, self._keys.name, self._owner.partition(" ")[2]]
-        for outcome in outcomes:
-            action = outcome.action
-            result = "Succeeded" if outcome.result == "done" else "Dropped"
-            args += (action.member, result, action.kind, action.entry, outcome.detail)
-        keys = [self._keys.state, self._keys.outbox, self._keys.stream.log]
-        if self.call(*scripts.evaluate(scripts.SETTLE, keys=keys, args=args)) != b"OK":
-            raise Fenced("another fetcher has taken over the mailbox")
-        self._committed.difference_update(ref_of(outcome.action.member) for outcome in outcomes)
+    def _acknowledged(self, limit: int, *, until: float, group: str) -> Due:
+        """Those that the group provably acknowledged; at most one look in `LOOK_SECONDS` unless there is more."""
+        size, now = self.size(), self._clock.monotonic()
+        if not size or now < self._next_look:
+            return Due(actions=[], waiting=size)
+        before = decode_seen(self._writer.state.group_seen)
+        found = self._walk_of(group).walk(before, limit=limit, until=until)
+        if found.seen != before:
+            self._writer.commit(Batch(cursor=None, group_seen=found.seen.encode()))
+        text = f"nobody can say whether consumer group {group} acknowledged the mail; it stays as it is in the mailbox"
+        self._settle([(action, "Unproven", text) for action in found.unproven])
+        if len(found.ready) < limit:
+            self._next_look = now + LOOK_SECONDS
+        waiting = size - len(found.ready) - len(found.unproven)
+        return Due(actions=found.ready, unproven=len(found.unproven), waiting=waiting)
 
-    def _parse(self, member: str) -> PendingAction:
-        return parse_member(member, same_session=ref_of(member) in self._committed)
+    def _walk_of(self, group: str) -> OutboxWalk:
+        if self._walk is None:
+            look = partial(look_at_group, self._link, self._keys.stream, group)
+            self._walk = OutboxWalk(read=self._read, look=look)
+        return self._walk
+
+    def _read(self, start: int, stop: int) -> list[PendingAction]:
+        members = (member.decode() for member in self.call("ZRANGE", self._keys.outbox, start, stop))
+        return [parse_member(member, same_session=ref_of(member) in self._writer.committed) for member in members]
+
+    def _settle(self, settled: Sequence[tuple[PendingAction, str, str]]) -> None:
+        keys = [self._keys.state, self._keys.outbox, self._keys.stream.log, self._keys.gone]
+        for i in range(0, len(settled), SETTLED_AT_ONCE):
+            some = settled[i : i + SETTLED_AT_ONCE]
+            args: list[Any] = [self._owner, self._keys.name, self._owner.partition(" ")[2]]
+            for action, result, detail in some:
+                deleted = action.kind == "Delete" and result == "Succeeded"
+                number = ledger_member(action.member) if deleted else ""
+                args += (action.member, result, action.kind, action.entry, detail, number)
+            if self.call(*scripts.evaluate(scripts.SETTLE, keys=keys, args=args)) != b"OK":
+                raise Fenced("another fetcher has taken over the mailbox")
+            members = {action.member for action, _, _ in some}
+            self._in_hand -= members
+            self._writer.committed.difference_update(map(ref_of, members))
+
+    def _check_server(self) -> None:
+        if self._link.run_id != self._writer.link.run_id:
+            raise StoreError("StoreUnavailable", "another Redis answers at this address now; looking anew")
 
     def _take_note(self, reply: Any, asked: float) -> None:
         if not self._lease.answered(reply, asked=asked):
-            raise Fenced(self._lease.lost)
+            raise Fenced(self._lease.lost or "Redis refused to renew the lease of the mailbox")
 
     def _because(self) -> str:
         return f" ({self._safety.message})" if self._safety.message else ""

@@ -56,7 +56,14 @@ class Lease:
         self._on_lost = on_lost
         self._confirmed = float("-inf")
         self._deadline = 0.0
+        self._guarded: list[Link] = []
         self.progress()
+
+    def guard(self, link: Link) -> None:
+        """Closes this link too when the lease is lost."""
+        self._guarded = [*(known for known in self._guarded if not known.dead), link]
+        if self.lost:
+            link.close()
 
     def progress(self, within: float = PATIENCE) -> None:
         """The session lives, and will say so again within that many seconds."""
@@ -100,6 +107,8 @@ class Lease:
             return
         self.lost = why
         log.warning("%s", why, extra={"namespace": self._keys.stream.namespace, "connection": self._keys.name})
+        for link in self._guarded:
+            link.close()
         if self._on_lost:
             with contextlib.suppress(Exception):
                 self._on_lost()

@@ -7,6 +7,7 @@ after the first failure of the socket it is dead for ever, and whoever used it d
 import contextlib
 import socket
 import ssl
+import threading
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -47,7 +48,7 @@ class _TlsConnection(redis.Connection):
 
 
 class Link:
-    """A connected socket; `call` and `pipeline` fail for ever after the first I/O error.
+    """A connected socket; `call` and `pipeline` fail for ever after the first I/O error. May be used by several threads.
 
     Attributes:
         target: Where it leads.
@@ -64,6 +65,7 @@ class Link:
         """
         self.target = target
         self.dead = False
+        self._lock = threading.RLock()
         self._connection = _connection(target, timeout)
         try:
             self._connection.connect()  # type: ignore[no-untyped-call]
@@ -94,6 +96,10 @@ class Link:
         Raises:
             StoreError: the link failed and is dead; the commands may or may not have been carried out.
         """
+        with self._lock:
+            return self._exchange(commands)
+
+    def _exchange(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
         connection = self._connection
         if self.dead or not connection.is_connected:
             raise self._failed(OSError("it was closed"))

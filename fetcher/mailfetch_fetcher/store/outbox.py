@@ -1,7 +1,8 @@
 """Members of the outbox: one text that says all of a pending after-download action.
 
 `<ref> <fingerprint> <kind> <phase> <entry> <folder>`, e.g. `1700000000/17 9c0d… Move pending 1706-0 Done`. The ref has
-no blanks; the folder comes last because it may. Actions at the mailbox are made from these only, never from the ledger.
+no blanks; the folder comes last because it may. Where mails have names (POP3) the fingerprint is followed by `:` and
+the mail's number in the ledger. Actions at the mailbox are made from these only, never from the ledger.
 """
 
 from mailfetch_fetcher.errors import StoreError
@@ -28,6 +29,11 @@ def ref_of(member: str) -> str:
     return member.split(" ", 1)[0]
 
 
+def ledger_member(member: str) -> str:
+    """The mail's number in the ledger, as it stands there; empty where mails have no names (IMAP)."""
+    return member.split(" ", 2)[1].partition(":")[2]
+
+
 def parse_member(member: str, *, same_session: bool) -> PendingAction:
     """The action behind a member.
 
@@ -36,11 +42,11 @@ def parse_member(member: str, *, same_session: bool) -> PendingAction:
     """
     try:
         ref, fingerprint, kind, phase, entry, folder = member.split(" ", 5)
-        uid_validity, uid = ref.split("/")
+        parse_entry(entry)
+        int(ref.rpartition("/")[2])
         return PendingAction(
-            uid_validity=uid_validity,
-            uid=int(uid),
-            fingerprint=fingerprint,
+            key=ref,
+            fingerprint=fingerprint.partition(":")[0],
             kind=_KINDS[_KINDS.index(kind)],  # type: ignore[arg-type]
             folder=folder,
             phase=_PHASES[_PHASES.index(phase)],  # type: ignore[arg-type]
@@ -54,3 +60,13 @@ def parse_member(member: str, *, same_session: bool) -> PendingAction:
             f"the outbox holds an after-download action that this version cannot read ('{member}'); "
             "run the version that wrote it, or remove it with ZREM",
         ) from None
+
+
+def parse_entry(entry: str) -> tuple[int, int]:
+    """Id of a stream entry as numbers that can be compared: milliseconds and counter.
+
+    Raises:
+        ValueError: it is none.
+    """
+    milliseconds, _, counter = entry.partition("-")
+    return int(milliseconds), int(counter)

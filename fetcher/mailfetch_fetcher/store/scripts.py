@@ -16,6 +16,8 @@ def _load(name: str) -> str:
 
 
 COMMIT: Final = _load("commit")
+STAGE: Final = _load("stage")
+UNSTAGE: Final = _load("unstage")
 APPEND: Final = _load("append")
 DISCARD: Final = _load("discard")
 CREATE: Final = _load("create")
@@ -25,6 +27,8 @@ RELEASE: Final = _load("release")
 ADVANCE: Final = _load("advance")
 SETTLE: Final = _load("settle")
 TRIM: Final = _load("trim")
+SWEEP: Final = _load("sweep")
+ACKS: Final = _load("acks")
 PREFLIGHT: Final = _load("preflight")
 
 
