@@ -1,13 +1,14 @@
 """Builds the one command that commits a batch. Pure: no I/O, no clock."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from mailfetch_fetcher.contract.keys import ConnectionKeys
+from mailfetch_fetcher.contract.keys import BUCKETS, ConnectionKeys
 from mailfetch_fetcher.store import hashes, scripts
-from mailfetch_fetcher.store.model import Batch, Blob, LogLine, Mail, State
+from mailfetch_fetcher.store.model import Batch, Blob, LogLine, Mail, Quarantined, State
 from mailfetch_fetcher.store.outbox import member_around_entry
+from mailfetch_fetcher.store.quarantine import encode_record
 
 MOST_MAILS = 4095
 """Mails of one batch: the outbox's order leaves room for so many per commit."""
@@ -22,6 +23,8 @@ class CommitPlan:
         new_tip: Token of the state after this commit; sending it again is recognised by it.
         committed: Time of the commit, RFC 3339.
         max_length: Most entries of the queue.
+        staged: Members that the staged ledger must have; None if the batch leaves it alone.
+        returns: How often mails came back, by name; absent: never.
     """
 
     keys: ConnectionKeys
@@ -32,6 +35,8 @@ class CommitPlan:
     new_tip: str
     committed: str
     max_length: int
+    staged: int | None = None
+    returns: Mapping[bytes, int] = field(default_factory=dict)
 
 
 def check_batch(batch: Batch) -> None:
@@ -42,40 +47,81 @@ def check_batch(batch: Batch) -> None:
     """
     if len(batch.mails) > MOST_MAILS:
         raise ValueError(f"a batch of {len(batch.mails)} mails; at most {MOST_MAILS}")
-    for mail in batch.mails:
-        if not mail.ref or any(c.isspace() for c in mail.ref):
-            raise ValueError(f"'{mail.ref}' cannot name a mail: it is empty or has blanks")
+    for ref in [mail.ref for mail in batch.mails] + [record.ref for record in batch.quarantine]:
+        if not ref or any(c.isspace() for c in ref):
+            raise ValueError(f"'{ref}' cannot name a mail: it is empty or has blanks")
+    names = [mail.name for mail in batch.mails if mail.name]
+    if len(set(names)) < len(names):
+        raise ValueError("two mails of a batch have the same name")
+    if batch.staged and (batch.mails or any(record.name for record in batch.quarantine)):
+        raise ValueError("a batch that exchanges the ledger cannot add to it")
 
 
-def build_commit(plan: CommitPlan, numbers: Sequence[tuple[int, int]]) -> list[Any]:
+def number_mails(plan: CommitPlan, *, known: Mapping[bytes, int]) -> list[tuple[int, int] | None]:
+    """Occurrence and ledger number of each mail of the batch; None for one that has none.
+
+    Args:
+        plan: The commit.
+        known: Occurrences of an identity that the ledger has already; absent means none.
+    """
+    key, mails = plan.state.hash_key, plan.batch.mails
+    counted = [mail.identity for mail in mails if not mail.name and _enters_ledger(mail, plan.batch)]
+    numbers = iter(hashes.ledger_numbers(counted, key=key, known=known))
+    found: list[tuple[int, int] | None] = []
+    for mail in mails:
+        if mail.name:
+            found.append((1, hashes.ledger_number(mail.name, 1, key=key)))
+        else:
+            found.append(next(numbers) if _enters_ledger(mail, plan.batch) else None)
+    return found
+
+
+def build_commit(plan: CommitPlan, numbers: Sequence[tuple[int, int] | None]) -> list[Any]:
     """The EVAL command.
 
     Args:
         plan: The commit.
-        numbers: Occurrence and ledger number of each mail (`hashes.ledger_numbers`).
+        numbers: What `number_mails` says.
     """
     keys, batch = plan.keys, plan.batch
     stream = keys.stream
-    names = _Names([keys.state, stream.queue, stream.log, keys.outbox, keys.stats, stream.blobs])
-    args: list[Any] = [
-        plan.owner,
-        plan.tip,
-        plan.new_tip,
-        batch.cursor,
-        anchor(plan),
-        plan.max_length,
-        plan.committed,
-        keys.name,
-        len(batch.mails),
-        sum(mail.size for mail in batch.mails),
-        len(batch.log),
-    ]
-    for mail, (_, number) in zip(batch.mails, numbers, strict=True):
-        args += _mail_values(plan, mail, number, names)
+    names = _Names([keys.state, stream.queue, stream.log, keys.outbox, keys.stats, stream.blobs, keys.quarantine])
+    fields = _state_fields(plan)
+    parts: list[Any] = [*fields]
+    for mail, number in zip(batch.mails, numbers, strict=True):
+        parts += _mail_values(plan, mail, number, names)
+    for record in batch.quarantine:
+        parts += _record_values(plan, record, names)
+    parts += batch.released
+    for old, new in batch.outbox.items():
+        _, _, kind, _, entry, _ = old.split(" ", 5)
+        parts += (old, new, kind, entry)
     for line in batch.log:
         values = _log_values(line)
-        args += (len(values), *values)
-    return scripts.evaluate(scripts.COMMIT, keys=names.all, args=args)
+        parts += (len(values), *values)
+    args = [
+        *(plan.owner, plan.tip, plan.new_tip, plan.max_length, plan.committed, keys.name),
+        sum(mail.size for mail in batch.mails),
+        1 if _is_quiet(batch) else 0,
+        *((-1, 0) if plan.staged is None else (plan.staged, BUCKETS)),
+        *(len(fields), len(batch.mails), len(batch.quarantine), len(batch.released), len(batch.outbox), len(batch.log)),
+        *parts,
+    ]
+    last = (
+        [] if plan.staged is None else [name(i) for name in (keys.stage, keys.known, keys.swap) for i in range(BUCKETS)]
+    )
+    return scripts.evaluate(scripts.COMMIT, keys=names.all + last, args=args)
+
+
+def anchor(plan: CommitPlan) -> str:
+    """`<uid>:<fingerprint>` of a mail up to the cursor, or empty; a mailbox with another mail there was replaced."""
+    batch = plan.batch
+    if batch.anchor is not None:
+        return batch.anchor
+    if batch.cursor is not None and batch.mails:
+        last = batch.mails[-1]
+        return f"{last.uid}:{hashes.fingerprint(last.identity, key=plan.state.hash_key)}"
+    return plan.state.anchor if batch.phase is None else ""
 
 
 class _Names:
@@ -92,15 +138,45 @@ class _Names:
         return self._index[name]
 
 
-def _mail_values(plan: CommitPlan, mail: Mail, number: int, names: _Names) -> tuple[Any, ...]:
-    """The 18 values of a mail, in the script's order."""
-    keys, key = plan.keys, plan.state.hash_key
+def _enters_ledger(mail: Mail, batch: Batch) -> bool:
+    """The mail enters the ledger: not if it was committed before and is only asked for once more."""
+    return not mail.refetch or mail.ref in batch.released
+
+
+def _is_quiet(batch: Batch) -> bool:
+    """Only what is looked at all the time changes: no line in the log."""
+    return batch == Batch(group_seen=batch.group_seen)
+
+
+def _state_fields(plan: CommitPlan) -> list[Any]:
+    """Names and values of the state's fields that change (owner, tip and seq are the script's own)."""
+    batch = plan.batch
+    new_anchor = anchor(plan)
+    fields: dict[str, Any] = {
+        "cursor": batch.cursor,
+        "anchor": None if new_anchor == plan.state.anchor else new_anchor,
+        "phase": batch.phase,
+        "gateEpoch": batch.gate_epoch,
+        "refetch": batch.refetch,
+        "groupSeen": batch.group_seen,
+    }
+    return [item for name, value in fields.items() if value is not None for item in (name, value)]
+
+
+def _mail_values(plan: CommitPlan, mail: Mail, number: tuple[int, int] | None, names: _Names) -> tuple[Any, ...]:
+    """The 19 values of a mail, in the script's order."""
+    keys = plan.keys
     blob = mail.body if isinstance(mail.body, Blob) else None
+    fingerprint = hashes.fingerprint(mail.identity, key=plan.state.hash_key)
+    member = hashes.member(number[1]) if number else ""
     head, tail = "", ""
     if mail.action:
-        head, tail = member_around_entry(mail, mail.action, fingerprint=hashes.fingerprint(mail.identity, key=key))
+        word = f"{fingerprint}:{member}" if mail.name else fingerprint
+        head, tail = member_around_entry(mail, mail.action, fingerprint=word)
+    ref = f"{mail.ref} {fingerprint}" if mail.name else mail.ref  # a name may be used again for another mail
+    enters = _enters_ledger(mail, plan.batch)
     return (
-        hashes.entry_id(plan.state.state_id, mail.ref),
+        hashes.entry_id(plan.state.state_id, ref, returns=plan.returns.get(mail.name, 0), refetch=mail.refetch),
         mail.folder,
         mail.uid,
         mail.message_id,
@@ -114,22 +190,21 @@ def _mail_values(plan: CommitPlan, mail: Mail, number: int, names: _Names) -> tu
         mail.flags,
         blob.blob_id if blob else mail.body,
         names.number(keys.stream.blob(blob.blob_id)) if blob else 0,
-        names.number(keys.known(hashes.bucket(number))),
-        hashes.member(number),
+        names.number(keys.known(hashes.bucket(number[1]))) if number and enters else 0,
+        member,
         head,
         tail,
+        "counted" if not mail.name else "any" if mail.ref in plan.batch.released else "new",
     )
 
 
-def anchor(plan: CommitPlan) -> str:
-    """`<uid>:<fingerprint>` of the last mail, or empty if there is none.
-
-    A mailbox whose mail with this UID is another one was replaced.
-    """
-    if not plan.batch.mails:
-        return ""
-    last: Mail = plan.batch.mails[-1]
-    return f"{last.uid}:{hashes.fingerprint(last.identity, key=plan.state.hash_key)}"
+def _record_values(plan: CommitPlan, record: Quarantined, names: _Names) -> tuple[Any, ...]:
+    """Ref, record, ledger bucket and member: a named mail in quarantine is known, so that it is not taken for new."""
+    if not record.name:
+        return (record.ref, encode_record(record), 0, "")
+    number = hashes.ledger_number(record.name, 1, key=plan.state.hash_key)
+    bucket = names.number(plan.keys.known(hashes.bucket(number)))
+    return (record.ref, encode_record(record), bucket, hashes.member(number))
 
 
 def _log_values(line: LogLine) -> list[str]:

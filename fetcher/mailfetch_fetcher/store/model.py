@@ -84,7 +84,8 @@ class Mail:
         flags: Flags separated by blanks.
         name: Its name for the ledger where mails have names (POP3, Graph): entered as it is, without an occurrence.
             Empty: the ledger holds `identity` with the next free occurrence.
-        refetch: Value of the request that asked for it once more: another `id`, and no word in the ledger.
+        refetch: Value of the request that asked for it once more: another `id`, and no word in the ledger (unless its
+            quarantine ends with this commit: then it was never in it).
     """
 
     ref: str
@@ -130,6 +131,7 @@ class Quarantined:
         since: First failure, seconds since 1970.
         attempts: Failures so far.
         retry: Not before this time, seconds since 1970.
+        name: Its name for the ledger where mails have names: it counts as known from now on.
     """
 
     ref: str
@@ -140,6 +142,7 @@ class Quarantined:
     since: int
     attempts: int
     retry: int
+    name: bytes = b""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,6 +152,8 @@ class Batch:
     Attributes:
         mails: Mails.
         cursor: The cursor behind them; None: it stays as it is.
+        anchor: `<uid>:<digest>` of a mail up to the cursor. None: the last of `mails` if the cursor moves; without
+            mails it stays, but a new phase clears it (the old one spoke of another UIDVALIDITY).
         log: Log lines beyond the commit's own.
         quarantine: Records that are put or replaced.
         released: Refs whose record goes.
@@ -162,6 +167,7 @@ class Batch:
 
     mails: Sequence[Mail] = ()
     cursor: str | None = None
+    anchor: str | None = None
     log: Sequence[LogLine] = ()
     quarantine: Sequence[Quarantined] = ()
     released: Sequence[str] = ()

@@ -9,9 +9,19 @@ from mailfetch_fetcher.contract.keys import ConnectionKeys
 from mailfetch_fetcher.errors import Pace, StoreError
 from mailfetch_fetcher.store import scripts
 from mailfetch_fetcher.store.failures import error_text, refused
+from mailfetch_fetcher.store.groups import ensure_groups
 from mailfetch_fetcher.store.link import Link
 from mailfetch_fetcher.store.model import Owner, QueuePolicy, State
-from mailfetch_fetcher.store.state import Wish, aside_pairs, decide, decode_state, fields_of, new_state, went_back
+from mailfetch_fetcher.store.state import (
+    Wish,
+    aside_pairs,
+    decide,
+    decode_state,
+    fields_of,
+    is_reset_approved,
+    new_state,
+    went_back,
+)
 
 OLDEST = (7, 0)
 _ATTEMPTS = 5
@@ -41,9 +51,11 @@ def open_state(
             before = decode_state(fields_of(link.call("HGETALL", keys.state)))
             step = decide(before, wish)
             if step == "take" and before:
-                taken = _take(link, keys=keys, owner=owner, policy=policy, state=before, tip=tip, ttl=ttl)
+                taken = _take(link, keys=keys, owner=owner, policy=policy, wish=wish, state=before, tip=tip, ttl=ttl)
                 if taken:
-                    return dataclasses.replace(taken, went_back=went_back(before, wish))
+                    ensure_groups(link, keys.stream, policy.consumer_groups)
+                    lost, approved = went_back(before, wish), is_reset_approved(taken, wish)
+                    return dataclasses.replace(taken, went_back=lost, reset_approved=approved)
             elif _create(link, keys=keys, owner=owner, wish=wish, replaces=before, clock=clock):
                 wish = dataclasses.replace(wish, create=True, state_id="")  # what is there now is what was wished for
     except redis.ResponseError as e:
@@ -73,7 +85,8 @@ def preflight(link: Link, *, keys: ConnectionKeys) -> None:
     """
     stream = keys.stream
     names = [keys.state, stream.queue, stream.log, keys.outbox, keys.stats, stream.blobs, keys.known(0), keys.lease]
-    names += [keys.barrier, stream.connections, stream.marks, stream.blob("preflight")]
+    names += [keys.barrier, stream.connections, stream.marks, stream.blob("preflight"), keys.quarantine, keys.gone]
+    names += [keys.returns, keys.stage(0), keys.swap(0), stream.groups]
     wrong = [item.decode() for item in link.call(*scripts.evaluate(scripts.PREFLIGHT, keys=names, args=[]))]
     if not wrong:
         return
@@ -98,15 +111,20 @@ def _create(
 
 
 def _take(
-    link: Link, *, keys: ConnectionKeys, owner: Owner, policy: QueuePolicy, state: State, tip: str, ttl: float
+    link: Link,
+    *,
+    keys: ConnectionKeys,
+    owner: Owner,
+    policy: QueuePolicy,
+    wish: Wish,
+    state: State,
+    tip: str,
+    ttl: float,
 ) -> State | None:
-    reply = link.call(
-        *scripts.evaluate(
-            scripts.TAKE,
-            keys=[keys.state, keys.lease, keys.stats, keys.stream.connections],
-            args=[str(owner), owner.pod_uid, state.state_id, tip, round(ttl * 1000), keys.name, policy.groups_json()],
-        )
-    )
+    args = [str(owner), owner.pod_uid, state.state_id, tip, round(ttl * 1000), keys.name, policy.groups_json()]
+    args += [wish.gate_epoch, state.identity, wish.identity]
+    names = [keys.state, keys.lease, keys.stats, keys.stream.connections]
+    reply = link.call(*scripts.evaluate(scripts.TAKE, keys=names, args=args))
     _raise_if_held(reply, keys)
     if reply[0] != b"OK":
         return None

@@ -18,6 +18,7 @@ def _load(name: str) -> str:
 COMMIT: Final = _load("commit")
 STAGE: Final = _load("stage")
 UNSTAGE: Final = _load("unstage")
+PRUNE: Final = _load("prune")
 APPEND: Final = _load("append")
 DISCARD: Final = _load("discard")
 CREATE: Final = _load("create")

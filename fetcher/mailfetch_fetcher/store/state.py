@@ -12,12 +12,20 @@ from mailfetch_fetcher.store.model import State
 FORMAT = 1
 """Layout of all keys of a connection; a newer one must not be touched by an older program."""
 
+PURGING = "Purge"
+"""Phase of a state whose keys are being removed: nothing goes on from it any more."""
+
 Step = Literal["create", "replace", "take"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
-    """What a session wants to open (see `contract/assignment.py`)."""
+    """What a session wants to open (see `contract/assignment.py`).
+
+    Attributes:
+        baseline: A new state begins in phase Baseline.
+        adopts: Id of the state that goes on although its identity is another: it was proven to be the same mailbox.
+    """
 
     identity: str
     cluster_id: str
@@ -25,6 +33,8 @@ class Wish:
     create: bool
     state_id: str
     known_seq: int
+    baseline: bool = False
+    adopts: str = ""
 
 
 def fields_of(reply: Sequence[bytes]) -> dict[str, str]:
@@ -60,6 +70,9 @@ def decode_state(fields: Mapping[str, str], *, messages: int = 0) -> State | Non
             anchor=fields["anchor"],
             hash_key=bytes.fromhex(fields["hashKey"]),
             messages=messages,
+            phase=fields.get("phase", "Steady"),
+            refetch=fields.get("refetch", ""),
+            group_seen=fields.get("groupSeen", ""),
         )
     except (KeyError, ValueError) as e:
         raise StoreError(
@@ -91,7 +104,15 @@ def decide(state: State | None, wish: Wish) -> Step:
             "clusters need a Redis, or a database of it, of their own, or another namespace, stream or name",
             pace=Pace.CONFIGURATION,
         )
-    if state.identity != wish.identity:
+    if state.phase == PURGING:
+        if wish.create:
+            return "replace"
+        raise GateClosed(
+            "StateLost",
+            "the state of this mailbox was being removed (deletionPolicy: Purge) and that did not end; going on would "
+            "download every mail of the mailbox again",
+        )
+    if state.identity != wish.identity and state.state_id != wish.adopts:
         if wish.gate_epoch > state.gate_epoch:
             return "replace"
         raise GateClosed(
@@ -113,6 +134,11 @@ def went_back(state: State, wish: Wish) -> int:
     return max(0, wish.known_seq - state.seq) if wish.state_id == state.state_id else 0
 
 
+def is_reset_approved(state: State, wish: Wish) -> bool:
+    """People approved anew after a reset began; `state` as it is after it was taken."""
+    return state.phase.startswith("Reset") and wish.gate_epoch > state.gate_epoch
+
+
 def new_state(wish: Wish, *, created: str) -> list[Any]:
     """Fields and values of a new state."""
     fields: dict[str, Any] = {
@@ -125,7 +151,7 @@ def new_state(wish: Wish, *, created: str) -> list[Any]:
         "epoch": 0,
         "seq": 0,
         "tip": secrets.token_hex(8),
-        "phase": "Steady",
+        "phase": "Baseline" if wish.baseline else "Steady",
         "cursor": "",
         "anchor": "",
         "hashKey": secrets.token_hex(16),
@@ -139,7 +165,7 @@ def new_state(wish: Wish, *, created: str) -> list[Any]:
 def aside_pairs(keys: ConnectionKeys) -> list[str]:
     """Keys that belong to one state, each followed by the key where it is put aside."""
     pairs = [keys.state, keys.prev]
-    owned = [keys.outbox, keys.quarantine, *(keys.known(bucket) for bucket in range(BUCKETS))]
+    owned = [keys.outbox, keys.quarantine, keys.gone, keys.returns, *(keys.known(bucket) for bucket in range(BUCKETS))]
     for key in owned:
         pairs += (key, keys.prev + key.removeprefix(keys.prefix))
     return pairs

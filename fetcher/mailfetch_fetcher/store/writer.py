@@ -8,7 +8,6 @@ import dataclasses
 import secrets
 import threading
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, Final
 
 import redis
@@ -18,11 +17,13 @@ from mailfetch_fetcher.contract.keys import ConnectionKeys
 from mailfetch_fetcher.errors import Fenced, GateClosed, Pace, StoreError
 from mailfetch_fetcher.store import hashes
 from mailfetch_fetcher.store.blob import BlobWriter, discard_blobs
-from mailfetch_fetcher.store.commit import CommitPlan, anchor, build_commit, check_batch
+from mailfetch_fetcher.store.commit import CommitPlan, anchor, build_commit, check_batch, number_mails
 from mailfetch_fetcher.store.failures import error_text, refused
 from mailfetch_fetcher.store.lease import Lease
+from mailfetch_fetcher.store.ledger import are_members, read_returns
 from mailfetch_fetcher.store.link import Link
 from mailfetch_fetcher.store.model import Batch, Blob, Mail, QueuePolicy, State
+from mailfetch_fetcher.store.stage import Stage
 from mailfetch_fetcher.store.target import Target
 from mailfetch_fetcher.store.trim import Trimmed, trim_queue
 
@@ -33,9 +34,10 @@ MAKE_ROOM: Final = 1000
 
 
 class Writer:
-    """Commits in order. Methods may be called from different threads, one after the other.
+    """Commits in order, from any thread.
 
     Attributes:
+        owner: The owner as the state holds it.
         state: The state after the last commit.
         committed: Refs that this life of the session committed and whose actions are not settled.
     """
@@ -59,7 +61,7 @@ class Writer:
         self.link = link
         self._target = target
         self._keys = keys
-        self._owner = owner
+        self.owner = owner
         self._tip = tip
         self._policy = policy
         self._lease = lease
@@ -67,6 +69,12 @@ class Writer:
         self._wait = wait
         self._lock = threading.Lock()
         self._blobs: set[str] = set()
+        self._stage: Stage | None = None
+
+    @property
+    def tip(self) -> str:
+        """Token of the state after the last commit."""
+        return self._tip
 
     def commit(self, batch: Batch) -> None:
         """Mails, log lines and cursor, all or nothing.
@@ -82,13 +90,38 @@ class Writer:
                 keys=self._keys,
                 state=self.state,
                 batch=batch,
-                owner=self._owner,
+                owner=self.owner,
                 tip=self._tip,
                 new_tip=secrets.token_hex(8),
                 committed=rfc3339(self._clock.now()),
                 max_length=self._policy.max_length,
+                staged=self.stage().size if batch.staged else None,
+                returns=self._returns(batch.mails),
             )
             self._commit(plan)
+
+    def change(self, build: Callable[[str, str], list[Any]]) -> list[Any]:
+        """Another change of ledger and state in one script; like a commit it replaces the tip.
+
+        Args:
+            build: Makes the command from the tip as it is and the one that the script sets. The script answers
+                {OK, seq}, {DONE, seq}, {FENCED} or {NOSTATE}.
+        """
+        with self._lock:
+            new_tip = secrets.token_hex(8)
+            reply = self._send(build(self._tip, new_tip))
+            kind = reply[0].decode()
+            if kind not in ("OK", "DONE"):
+                raise self._problem(kind, reply, ())
+            self._tip = new_tip
+            self.state = dataclasses.replace(self.state, seq=int(reply[1]))
+            return reply
+
+    def stage(self) -> Stage:
+        """The ledger that is being made anew."""
+        if self._stage is None:
+            self._stage = Stage(link=lambda: self.link, keys=self._keys, owner=self.owner, hash_key=self.state.hash_key)
+        return self._stage
 
     def start_blob(self) -> BlobWriter:
         """A place for a large body, on this link."""
@@ -103,29 +136,30 @@ class Writer:
 
     def _make_room(self) -> Trimmed:
         """Acknowledged entries go first, whatever their age."""
-        return trim_queue(self.link, keys=self._keys, owner=self._owner, policy=self._policy, forced=MAKE_ROOM)
+        return trim_queue(self.link, keys=self._keys, owner=self.owner, policy=self._policy, forced=MAKE_ROOM)
 
     def _commit(self, plan: CommitPlan) -> None:
-        identities = [mail.identity for mail in plan.batch.mails]
+        mails = plan.batch.mails
         known: dict[bytes, int] = {}
         room_made = False
         while True:
-            numbers = hashes.ledger_numbers(identities, key=self.state.hash_key, known=known)
+            numbers = number_mails(plan, known=known)
             reply = self._send(build_commit(plan, numbers))
             kind = reply[0].decode()
             if kind in ("OK", "DONE"):
                 self._advance(plan, seq=int(reply[1]))
                 return
             if kind == "TAKEN":
-                self._learn(known, identities, [(i - 1, numbers[i - 1][0]) for i in reply[1:]])
+                for i in reply[1:]:
+                    self._learn(known, mails[i - 1].identity, numbers[i - 1])
                 continue
             full = kind == "FULL" or (kind == "FAILED" and reply[1].startswith(b"OOM"))
             if not full or room_made:
-                raise self._problem(kind, reply, plan.batch.mails)
+                raise self._problem(kind, reply, mails)
             room_made = True
             trimmed = self._make_room()
             if not trimmed.removed:
-                raise self._problem(kind, reply, plan.batch.mails, trimmed)
+                raise self._problem(kind, reply, mails, trimmed)
 
     def _send(self, command: list[Any]) -> list[Any]:
         """Sends the same command until a reply is read, on a new link each time."""
@@ -147,32 +181,36 @@ class Writer:
         assert failure
         raise failure
 
-    def _learn(self, known: dict[bytes, int], identities: Sequence[bytes], taken: Sequence[tuple[int, int]]) -> None:
-        """The ledger has these occurrences already: finds how many there are of each identity."""
-        for index, occurrence in taken:
-            identity = identities[index]
-            if occurrence > known.get(identity, 0):
-                free = hashes.next_occurrence(occurrence, are_known=partial(self._are_known, identity))
-                known[identity] = free - 1
+    def _learn(self, known: dict[bytes, int], identity: bytes, taken: tuple[int, int] | None) -> None:
+        """The ledger has this occurrence already: finds how many there are of the identity."""
+        occurrence = taken[0] if taken else 0
+        if occurrence <= known.get(identity, 0):
+            return
 
-    def _are_known(self, identity: bytes, occurrences: Sequence[int]) -> list[bool]:
-        numbers = [hashes.ledger_number(identity, n, key=self.state.hash_key) for n in occurrences]
-        questions = [("SISMEMBER", self._keys.known(hashes.bucket(n)), hashes.member(n)) for n in numbers]
-        replies = self.link.pipeline(*questions)
-        for reply in replies:
-            if isinstance(reply, redis.ResponseError):
-                raise refused(error_text(reply), doing="reading the ledger")
-        return [reply == 1 for reply in replies]
+        def are_known(occurrences: Sequence[int]) -> list[bool]:
+            numbers = [hashes.ledger_number(identity, n, key=self.state.hash_key) for n in occurrences]
+            return are_members(self.link, numbers, key_of=self._keys.known)
+
+        known[identity] = hashes.next_occurrence(occurrence, are_known=are_known) - 1
+
+    def _returns(self, mails: Sequence[Mail]) -> dict[bytes, int]:
+        names = [mail.name for mail in mails if mail.name]
+        return read_returns(self.link, names, keys=self._keys, hash_key=self.state.hash_key)
 
     def _advance(self, plan: CommitPlan, *, seq: int) -> None:
-        mails = plan.batch.mails
+        batch, mails, was = plan.batch, plan.batch.mails, self.state
         self._tip = plan.new_tip
         self.state = dataclasses.replace(
-            self.state,
+            was,
             seq=seq,
-            cursor=plan.batch.cursor,
-            anchor=anchor(plan) or self.state.anchor,
-            messages=self.state.messages + len(mails),
+            cursor=was.cursor if batch.cursor is None else batch.cursor,
+            anchor=anchor(plan),
+            messages=was.messages + len(mails),
+            phase=was.phase if batch.phase is None else batch.phase,
+            gate_epoch=was.gate_epoch if batch.gate_epoch is None else batch.gate_epoch,
+            refetch=was.refetch if batch.refetch is None else batch.refetch,
+            group_seen=was.group_seen if batch.group_seen is None else batch.group_seen,
+            reset_approved=was.reset_approved and batch.gate_epoch is None,
         )
         blobs = (self._keys.stream.blob(mail.body.blob_id) for mail in mails if isinstance(mail.body, Blob))
         self._blobs.difference_update(blobs)
@@ -184,6 +222,10 @@ class Writer:
         if kind == "NOSTATE":
             text = "the state of this mailbox vanished from Redis while it was in use; nothing was committed"
             return GateClosed("StateLost", text)
+        if kind == "KNOWN":
+            return Fenced(f"the mail {mails[reply[1] - 1].ref} is in the ledger already; the mailbox is read anew")
+        if kind == "NOSTAGE":
+            return Fenced(f"of the new ledger {reply[1]} mails are in Redis, which is not all; it is made again")
         if kind == "NOBLOB":
             mail, length = mails[reply[1] - 1], reply[2]
             text = f"the large mail {mail.ref} of {mail.size} bytes has {length} bytes in Redis; it is downloaded again"

@@ -1,0 +1,48 @@
+"""Questions to the ledger: 1,024 sets of keyed 64-bit hashes (`hashes.py`)."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import redis
+
+from mailfetch_fetcher.contract.keys import ConnectionKeys
+from mailfetch_fetcher.store import hashes
+from mailfetch_fetcher.store.failures import error_text, refused
+from mailfetch_fetcher.store.link import Link
+
+STEP = 1000
+"""Questions on their way at once."""
+
+
+def are_known(link: Link, names: Sequence[bytes], *, keys: ConnectionKeys, hash_key: bytes) -> list[bool]:
+    """Which of these names (or first occurrences of identities) the ledger has."""
+    known: list[bool] = []
+    for i in range(0, len(names), STEP):
+        numbers = [hashes.ledger_number(name, 1, key=hash_key) for name in names[i : i + STEP]]
+        known += are_members(link, numbers, key_of=keys.known)
+    return known
+
+
+def are_members(link: Link, numbers: Sequence[int], *, key_of: Callable[[int], str]) -> list[bool]:
+    """Which of these numbers are in the sets that `key_of` names by bucket."""
+    if not numbers:
+        return []
+    questions = [("SISMEMBER", key_of(hashes.bucket(number)), hashes.member(number)) for number in numbers]
+    return [reply == 1 for reply in _answers(link, questions)]
+
+
+def read_returns(link: Link, names: Sequence[bytes], *, keys: ConnectionKeys, hash_key: bytes) -> dict[bytes, int]:
+    """How often mails with these names left the ledger because they were absent for long; absent: never."""
+    if not names:
+        return {}
+    members = [hashes.member(hashes.ledger_number(name, 1, key=hash_key)) for name in names]
+    (counts,) = _answers(link, [("HMGET", keys.returns, *members)])
+    return {name: int(count) for name, count in zip(names, counts, strict=True) if count is not None}
+
+
+def _answers(link: Link, questions: Sequence[tuple[Any, ...]]) -> list[Any]:
+    replies = link.pipeline(*questions)
+    for reply in replies:
+        if isinstance(reply, redis.ResponseError):
+            raise refused(error_text(reply), doing="reading the ledger")
+    return replies
