@@ -180,6 +180,10 @@ class Actions:
         results = {"done": "Succeeded", "dropped": "Dropped"}
         self._settle([(o.action, results[o.result], o.detail) for o in outcomes if o.result in results])
 
+    def all(self) -> list[PendingAction]:
+        """The whole outbox, oldest first; only for translating it, nothing of it may be carried out."""
+        return self._read(0, -1)
+
     def size(self) -> int:
         """Actions in the outbox."""
         return int(self.call("ZCARD", self._keys.outbox))

@@ -124,6 +124,17 @@ class Mailbox(Life):
         with self._life():
             self._open_actions().settle(outcomes)
 
+    def outbox(self) -> list[PendingAction]:
+        """All pending actions, oldest first: for translating them after a reset. Nothing of it may be carried out."""
+        with self._life():
+            return self._open_actions().all()
+
+    def last_message(self) -> str:
+        """When a mail was last committed, RFC 3339; empty: never."""
+        with self._life():
+            found = self._open_actions().call("HGET", self._keys.stats, "last_message")
+            return found.decode() if found else ""
+
     def outbox_size(self) -> int:
         """Actions that are pending."""
         with self._life():
