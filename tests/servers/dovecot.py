@@ -1,4 +1,4 @@
-"""A real Dovecot 2.3 for tests: own directory, free ports, Maildir; it dies with the test runner.
+"""A real Dovecot 2.3 for tests (IMAP and POP3): own directory, free ports, Maildir; it dies with the test runner.
 
 Users are `user1@mail.test` … `user50@mail.test` with passwords `pass1` … `pass50`, and whoever `add_user` adds (any
 UTF-8 name and password). As root it runs as `nobody`, else as the current user.
@@ -22,7 +22,7 @@ from datetime import datetime
 from pathlib import Path
 from string import Template
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from tests.cluster.processes import free_ports, run
 from tests.servers.certs import Certificates, Kind
@@ -45,6 +45,9 @@ class Dovecot:
         prefix: str = "",
         secure_only: bool = False,
         capability: str = "",
+        uidl_format: str = "%08Xu%08Xv",
+        uidl_duplicates: Literal["allow", "rename"] = "allow",
+        lock_session: bool = False,
     ) -> None:
         """Prepares it.
 
@@ -55,17 +58,22 @@ class Dovecot:
             prefix: Prefix of the personal namespace, for example `INBOX.`.
             secure_only: Announces LOGINDISABLED without TLS (not on connections from an address to itself:
                 listen on 127.0.0.1 and connect to it from 127.0.0.2, or the other way round).
-            capability: Replaces the capabilities after login, in order to hide some.
+            capability: Replaces the IMAP capabilities after login, in order to hide some.
+            uidl_format: How POP3 makes UIDLs; `%m` is the MD5 of the mail, so that the same mail has the same UIDL.
+            uidl_duplicates: What POP3 does with UIDLs that occur twice.
+            lock_session: Only one POP3 session for each mailbox.
         """
         self.certificates = certificates
         self.certificate: Kind = "server"
         self.listen = listen
         self.host = "127.0.0.1" if listen == "0.0.0.0" else listen.split(",")[0].strip()
-        self.imap_port, self.imaps_port = free_ports(2)
+        self.imap_port, self.imaps_port, self.pop3_port, self.pop3s_port = free_ports(4)
         # Not pytest's own directory: the paths of Dovecot's sockets must stay below 108 characters.
         self.directory = Path(tempfile.mkdtemp(prefix="mail-"))
         self._options = {"separator": separator, "prefix": prefix, "capability": capability}
         self._options["secure_only"] = "yes" if secure_only else "no"
+        self._options |= {"uidl_format": uidl_format, "uidl_duplicates": uidl_duplicates}
+        self._options["lock_session"] = "yes" if lock_session else "no"
         self._root = os.geteuid() == 0
         self._account = pwd.getpwnam("nobody") if self._root else pwd.getpwuid(os.geteuid())
         self._process: subprocess.Popen[bytes] | None = None
@@ -245,6 +253,8 @@ class Dovecot:
                 key=self._copied(self.certificates.key(self.certificate)),
                 imap=self.imap_port,
                 imaps=self.imaps_port,
+                pop3=self.pop3_port,
+                pop3s=self.pop3s_port,
                 **self._options,
             )
         )

@@ -1,0 +1,41 @@
+"""Which mails of a listing are meant: by the header Date for `startFrom: Since` and for `refetch` (confidence Low)."""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from mailfetch_fetcher.sources.pop3_identity import written
+from mailfetch_fetcher.sources.pop3_session import Pop3Session
+from mailfetch_fetcher.sources.pop3_wire import AHEAD
+
+_SINCE = re.compile(r"since:(\d{4}-\d{2}-\d{2})(#.*)?")
+
+
+def read_since(wanted: str) -> float:
+    """The moment of `since:2026-01-31`, in seconds since 1970.
+
+    Raises:
+        ValueError: something else is wanted; the text says what can be asked for.
+    """
+    match = _SINCE.fullmatch(wanted)
+    if match is None:
+        raise ValueError(
+            f"POP3 cannot select '{wanted}': its mails have no lasting numbers; use since:YYYY-MM-DD (by the mails' "
+            "own Date header) or quarantined"
+        )
+    try:
+        return datetime.strptime(match[1], "%Y-%m-%d").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        raise ValueError(f"'{match[1]}' is not a date; write it as since:2026-01-31") from None
+
+
+def old_positions(session: Pop3Session, since: float) -> Iterator[list[int]]:
+    """Positions of the mails that were certainly written before, in pieces; an unknown date is never old.
+
+    Whole mails are not retrieved for it: without TOP every date is unknown.
+    """
+    numbers = session.maildrop.numbers
+    for start in range(0, len(numbers), AHEAD):
+        heads = session.heads(numbers[start : start + AHEAD], retrieve=False)
+        dates = (None if head is None else written(head) for head in heads)
+        yield [at for at, date in enumerate(dates, start) if date is not None and date < since]

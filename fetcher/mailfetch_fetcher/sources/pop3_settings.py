@@ -1,0 +1,83 @@
+"""What a POP3 connection is made from: the part of a spec that concerns it, with every default filled in."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from mailfetch_fetcher.contract import secrets as names
+from mailfetch_fetcher.contract.spec import Action, Encryption, Spec, default_port
+from mailfetch_fetcher.contract.units import duration, size
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pop3Settings:
+    """Everything but the TLS context.
+
+    Attributes:
+        host: Name or address of the server.
+        port: Port.
+        encryption: TLS from the first byte, StartTLS (STLS, RFC 2595), or None.
+        allow_insecure_login: A password may be sent without encryption.
+        username: User name, any UTF-8.
+        password: Reads the password, any UTF-8: each round logs in anew, with the password as it is then. May raise
+            `SourceError`.
+        password_place: Where it comes from, for messages.
+        timeout: Seconds that the server may be silent.
+        action: What happens to a mail after the download.
+        max_message_size: Bytes; a mail that is larger by the server's word is told (`Unreadable.too_large`), not read.
+        part_size: Bytes; a larger mail is handed out in parts of this size.
+    """
+
+    host: str
+    port: int
+    username: str
+    password: Callable[[], str] = field(repr=False)
+    password_place: str = "the Secret"  # noqa: S105 - where, not what
+    encryption: Encryption = "TLS"
+    allow_insecure_login: bool = False
+    timeout: float = 30.0
+    action: Action = "None"
+    max_message_size: int = 150 << 20
+    part_size: int = 4 << 20
+
+    @property
+    def address(self) -> str:
+        """`host:port`, for messages."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def tls_port(self) -> int:
+        """POP3 with TLS from the first byte (RFC 8314)."""
+        return 995
+
+    @property
+    def start_tls(self) -> str:
+        """The command that begins TLS."""
+        return "STLS"
+
+
+def from_spec(spec: Spec, *, password: Callable[[], str]) -> Pop3Settings:
+    """The settings of a connection with protocol POP3 and a password.
+
+    Args:
+        spec: Spec of the connection.
+        password: Reads the password; called at each login.
+
+    Raises:
+        ValueError: a duration or size cannot be read, `spec.server` is missing, or POP3 cannot do what is asked.
+    """
+    if spec.server is None:
+        raise ValueError("spec.server is missing")
+    if spec.after_download.action == "Move":
+        raise ValueError("POP3 cannot move mails; set spec.afterDownload.action Delete, MarkSeen or None")
+    return Pop3Settings(
+        host=spec.server.host,
+        port=spec.server.port or default_port("POP3", spec.server.encryption),
+        encryption=spec.server.encryption,
+        allow_insecure_login=spec.server.allow_insecure_login,
+        username=spec.auth.username,
+        password=password,
+        password_place="key '{1}' of the Secret '{0}'".format(*(names.password(spec) or ("", ""))),
+        timeout=duration(spec.schedule.timeout, default=30.0),
+        action=spec.after_download.action,
+        max_message_size=size(spec.queue.max_message_size),
+    )
