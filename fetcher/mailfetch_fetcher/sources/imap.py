@@ -1,7 +1,7 @@
 """IMAP (RFC 9051 and 3501) as a `Source`: one connection to one folder. The parts are in the modules `imap_*`.
 
-Rules that hold everywhere: UID commands only; BODY.PEEK, so that nothing is marked as seen by reading it; never CLOSE,
-which would expunge; progress never depends on a flag.
+Rules that hold everywhere: UID commands only (`sample` reads by place); BODY.PEEK, so that nothing is marked as seen by
+reading it; never CLOSE, which would expunge; progress never depends on a flag.
 """
 
 import contextlib
@@ -15,7 +15,8 @@ from mailfetch_fetcher.sources import imap_errors as errors
 from mailfetch_fetcher.sources import imap_folders as folders
 from mailfetch_fetcher.sources.base import (
     Absent,
-    ActionPhase,
+    Baseline,
+    Listing,
     Message,
     Opened,
     Outcome,
@@ -26,13 +27,17 @@ from mailfetch_fetcher.sources.base import (
     Window,
 )
 from mailfetch_fetcher.sources.imap_actions import Actions
+from mailfetch_fetcher.sources.imap_batch import Means
 from mailfetch_fetcher.sources.imap_connect import Login, Observe, connect
 from mailfetch_fetcher.sources.imap_discover import Discovery
-from mailfetch_fetcher.sources.imap_fetch import Fetching, object_item
+from mailfetch_fetcher.sources.imap_fetch import Fetching
 from mailfetch_fetcher.sources.imap_idle import LONGEST_IDLE, Idle, Waker, sleep
-from mailfetch_fetcher.sources.imap_look import look
+from mailfetch_fetcher.sources.imap_listing import Listings
+from mailfetch_fetcher.sources.imap_look import object_item
 from mailfetch_fetcher.sources.imap_settings import ImapSettings
+from mailfetch_fetcher.sources.imap_walk import Walk
 from mailfetch_fetcher.sources.imap_wire import Refused, Wire
+from mailfetch_fetcher.sources.source import Advance, Digest, Known
 
 
 def _ignore(_stage: StepName, _detail: str) -> None:
@@ -46,6 +51,9 @@ def _nothing() -> None:
 class ImapSource:
     """Implements `Source`. Used by one thread, except for `wake` and `close`."""
 
+    most_actions = 100
+    by_name = False
+
     def __init__(
         self,
         settings: ImapSettings,
@@ -53,6 +61,7 @@ class ImapSource:
         context: ssl.SSLContext | None,
         clock: Clock | None = None,
         observe: Observe = _ignore,
+        alive: Callable[[], None] = _nothing,
         longest_idle: float = LONGEST_IDLE,
     ) -> None:
         """Prepares a connection; nothing is opened yet.
@@ -62,12 +71,14 @@ class ImapSource:
             context: From `tls.client_context`; None only with encryption None.
             clock: For waiting.
             observe: Is told each stage of `open` that has succeeded.
+            alive: A sign of life while something long is read; may raise to give up.
             longest_idle: Seconds after which IDLE is renewed.
         """
         self._settings = settings
         self._context = context
         self._clock = clock or Clock()
         self._observe = observe
+        self._alive = alive
         self._longest_idle = longest_idle
         self._waker = Waker()
         self._owner = 0
@@ -84,36 +95,65 @@ class ImapSource:
             SourceError: a stage failed.
         """
         self._owner = threading.get_ident()
-        login = connect(self._settings, context=self._context, observe=self._observe, reach=self._reached)
+        login = connect(
+            self._settings, context=self._context, observe=self._observe, reach=self._reached, alive=self._alive
+        )
         self._wire = login.wire
         try:
             return self._open_folder(login)
         except Refused as e:
             raise errors.refused(self._settings.address, "open the mailbox", e.text) from e
 
-    def snapshot(self, cursor: str, *, unseen: bool = False) -> Snapshot:
-        """See `Source`; `unseen` costs one round trip more."""
-        with _no_refusal(self._settings, "count the mails"):
+    def changed(self, cursor: str, *, anchor: str, digest: Digest) -> str:
+        """See `Source`."""
+        return self._discovery.changed(cursor, anchor=anchor, digest=digest)
+
+    def snapshot(self, cursor: str, *, known: Known, unseen: bool = False) -> Snapshot:
+        """See `Source`; `known` is never asked. `unseen` costs one round trip more."""
+        with self._no_refusal("count the mails"):
             return self._discovery.snapshot(cursor, unseen=unseen)
 
-    def discover(self, cursor: str) -> Iterator[Window]:
+    def discover(self, cursor: str, *, known: Known) -> Iterator[Window]:
+        """See `Source`; `known` is never asked. A window may be empty where all its mails are older than wanted."""
+        self._fetching.cursor = self._discovery.begin(cursor)
+        return self._discovery.windows(self._fetching.cursor)
+
+    def baseline(self, *, since: int | None) -> Baseline:
         """See `Source`."""
-        return self._discovery.windows(cursor)
+        with self._no_refusal("count the mails"):
+            return Baseline(cursor=str(self._discovery.baseline(since=since)), old=iter(()))
+
+    def listing(self) -> Iterator[Listing]:
+        """See `Source`; at least one piece, whose cursor is where the folder ends."""
+        return self._listings.listing()
+
+    def sample(self, cursor: str, count: int) -> list[bytes]:
+        """See `Source`."""
+        with self._no_refusal("show some headers"):
+            return self._listings.sample(cursor, count)
+
+    def select(self, wanted: str, *, after: str) -> Iterator[Window]:
+        """See `Source`."""
+        return self._listings.select(wanted, after=after)
 
     def fetch(self, refs: Sequence[Ref]) -> Iterator[Message | Absent | Unreadable]:
         """See `Source`. A consumer that stops early ends the connection."""
         return self._fetching.fetch(refs)
 
     def finish(
-        self,
-        actions: Sequence[PendingAction],
-        *,
-        digest: Callable[[bytes], str],
-        advance: Callable[[PendingAction, ActionPhase], PendingAction],
+        self, actions: Sequence[PendingAction], *, digest: Digest, advance: Advance, confirm: Callable[[], None]
     ) -> list[Outcome]:
         """See `Source`."""
-        with _no_refusal(self._settings, "carry out the after-download action"):
-            return self._actions.finish(actions, digest=digest, advance=advance)
+        with self._no_refusal("carry out the after-download action"):
+            return self._actions.finish(actions, Means(digest=digest, advance=advance, confirm=confirm))
+
+    def rest(self, *, durable: Callable[[], bool]) -> None:
+        """See `Source`: nothing to do, the connection goes on."""
+
+    @property
+    def more(self) -> bool:
+        """See `Source`: a round always finds everything."""
+        return False
 
     def wait(self, seconds: float) -> bool:
         """See `Source`."""
@@ -135,19 +175,6 @@ class ImapSource:
         if self._wire:
             self._wire.close()
 
-    # ---- beyond Source ----
-
-    def identity(self, uid: int) -> bytes | None:
-        """What identifies the mail under a UID (as `Message.identity`), or None if there is none; for anchors.
-
-        Raises:
-            SourceError: the server does not show it.
-        """
-        assert self._wire is not None
-        with _no_refusal(self._settings, "show a header"):
-            seen = look(self._wire, [uid], object_item=self._object_item).get(uid)
-            return seen.identity if seen else None
-
     # ---- inside ----
 
     def _reached(self, shut: Callable[[], None]) -> None:
@@ -162,32 +189,32 @@ class ImapSource:
         folder = folders.open_folder(wire, settings)
         self._observe("folder", f"{settings.folder}: {wire.exists} mails")
         permission = folders.check_permission(wire, settings, folder, capabilities)
-        target = b""
-        if settings.action == "Move":
-            target = folders.find_target(wire, settings, folder)
-            folders.check_target_rights(wire, settings, target, capabilities)
+        target = self._find_target(wire, folder, capabilities)
         self._observe("permission", permission)
-        self._object_item = object_item(capabilities)
-        self._discovery = Discovery(
-            wire, folder=folder, name=settings.folder, address=settings.address, capabilities=capabilities
-        )
-        self._fetching = Fetching(wire, folder=folder, settings=settings, capabilities=capabilities)
+        item = object_item(capabilities)
+        walk = Walk(wire, folder=folder, settings=settings)
+        self._discovery = Discovery(wire, walk=walk, folder=folder, settings=settings, capabilities=capabilities)
+        self._listings = Listings(wire, walk=walk, folder=folder, settings=settings, object_item=item)
+        self._fetching = Fetching(wire, folder=folder, settings=settings, object_item=item)
         self._actions = Actions(wire, folder=folder, settings=settings, capabilities=capabilities, target=target)
         push = settings.push and "IDLE" in capabilities
         self._idle = Idle(wire, self._waker, clock=self._clock, longest=self._longest_idle) if push else None
         return Opened(uid_validity=str(folder.uid_validity), insecure=login.insecure, can_push=push)
 
+    def _find_target(self, wire: Wire, folder: folders.Folder, capabilities: frozenset[str]) -> bytes:
+        """The folder to which the action moves mails, or empty."""
+        if self._settings.action == "Delete" and "X-GM-EXT-1" in capabilities:
+            return folders.find_trash(wire, self._settings, capabilities)
+        if self._settings.action != "Move":
+            return b""
+        target = folders.find_target(wire, self._settings, folder)
+        folders.check_target_rights(wire, self._settings, target, capabilities)
+        return target
 
-class _no_refusal:  # noqa: N801 - reads like a statement
-    """A refusal of a command that should always work ends the connection with a `SourceError`."""
-
-    def __init__(self, settings: ImapSettings, doing: str) -> None:
-        self._settings = settings
-        self._doing = doing
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Refused):
-            raise errors.refused(self._settings.address, self._doing, error.text) from error
+    @contextlib.contextmanager
+    def _no_refusal(self, doing: str) -> Iterator[None]:
+        """A refusal of a command that should always work ends the connection with a `SourceError`."""
+        try:
+            yield
+        except Refused as e:
+            raise errors.refused(self._settings.address, doing, e.text) from e

@@ -39,7 +39,14 @@ class Login:
     insecure: bool
 
 
-def connect(settings: ImapSettings, *, context: ssl.SSLContext | None, observe: Observe, reach: Reach) -> Login:
+def connect(
+    settings: ImapSettings,
+    *,
+    context: ssl.SSLContext | None,
+    observe: Observe,
+    reach: Reach,
+    alive: Callable[[], None],
+) -> Login:
     """Goes through all stages.
 
     Raises:
@@ -57,7 +64,7 @@ def connect(settings: ImapSettings, *, context: ssl.SSLContext | None, observe: 
             sock = _tls(settings, sock, context, observe, reach)
         elif settings.encryption == "None":
             observe("tls", "not used (spec.server.encryption None)")
-        wire = Wire(sock, address=settings.address, timeout=settings.timeout)
+        wire = Wire(sock, address=settings.address, timeout=settings.timeout, alive=alive)
         reach(wire.shut)
         return _log_in(settings, wire, context, observe)
     except BaseException:

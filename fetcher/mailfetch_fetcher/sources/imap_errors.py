@@ -103,6 +103,11 @@ def cut(address: str, why: object) -> SourceError:
     return SourceError("ConnectionFailed", f"the connection to {address} broke: {why}; it is tried again")
 
 
+def made_anew(address: str) -> SourceError:
+    """Other mails have the UIDs now."""
+    return cut(address, "the folder was made anew (UIDVALIDITY changed)")
+
+
 def nonsense(address: str, line: bytes) -> SourceError:
     """An answer that cannot be understood: nothing that follows can be trusted."""
     return SourceError(
@@ -174,6 +179,11 @@ def throttled(address: str, text: str) -> SourceError | None:
     return SourceError("Throttled", message, pace=Pace.SLOW, retry_after=_retry_after(text))
 
 
+def unavailable(text: str) -> bool:
+    """The code of RFC 5530 for a part of the server that is down: said of one mail it may concern only that one."""
+    return text.upper().startswith("[UNAVAILABLE]")
+
+
 def _retry_after(text: str) -> float | None:
     match = _RETRY_AFTER.search(text)
     if match is None:
@@ -203,6 +213,13 @@ def no_folder(field: str, name: str, existing: Sequence[str], text: str) -> Sour
         f"the folder '{name}' does not exist or cannot be opened{said}; correct {field}, or make the folder{listed}",
         pace=Pace.CONFIGURATION,
     )
+
+
+def no_target(settings: ImapSettings, existing: Sequence[str], text: str) -> SourceError:
+    """The folder to which mails are moved is not there."""
+    if settings.action == "Delete":
+        return no_trash(settings)
+    return no_folder("spec.afterDownload.folder", settings.target, existing, text)
 
 
 def no_uid_validity(settings: ImapSettings) -> SourceError:
@@ -240,6 +257,16 @@ def same_folder(folder: str, target: str) -> SourceError:
     return SourceError(
         "InvalidConfiguration",
         f"spec.afterDownload.folder '{target}' is the folder '{folder}' itself; choose another folder",
+        pace=Pace.CONFIGURATION,
+    )
+
+
+def no_trash(settings: ImapSettings) -> SourceError:
+    """Gmail, and the folder into which Delete moves is hidden."""
+    return SourceError(
+        "InvalidConfiguration",
+        "spec.afterDownload.action Delete moves mails to the Trash of Gmail, which this account does not show over "
+        "IMAP; in Gmail's settings, under Labels, tick 'Show in IMAP' for Trash, or use the action Move",
         pace=Pace.CONFIGURATION,
     )
 

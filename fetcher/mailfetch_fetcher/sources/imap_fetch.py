@@ -4,26 +4,28 @@
 - A large mail is handed out in parts *of one literal*, not by partial FETCHes: nothing can be regenerated between
   parts (`store.md` hazard 46), its length is known before it is read, and RFC822.SIZE stays a hint.
 - What the server leaves out is asked for alone before it counts as absent (hazard 37) or unreadable.
+- A mail above the size limit is not read: where RFC822.SIZE says so, one byte beyond the limit proves it; where only
+  the announced literal does, it is read away without being kept.
 """
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import chain, takewhile
 
-from mailfetch_fetcher.headers import REACH
 from mailfetch_fetcher.sources import imap_errors as errors
 from mailfetch_fetcher.sources.base import Absent, Message, Ref, Unreadable
 from mailfetch_fetcher.sources.imap_answers import Items, items, pieces, uid_and_size, uid_set
-from mailfetch_fetcher.sources.imap_discover import Cursor
+from mailfetch_fetcher.sources.imap_cursor import Cursor
 from mailfetch_fetcher.sources.imap_folders import Folder
-from mailfetch_fetcher.sources.imap_identity import identity
+from mailfetch_fetcher.sources.imap_identity import REACH, identity
+from mailfetch_fetcher.sources.imap_look import RUNS
 from mailfetch_fetcher.sources.imap_settings import ImapSettings
 from mailfetch_fetcher.sources.imap_wire import Answer, Refused, Wire
 
 HELD = 8 << 20
 """Bytes of mails that came before their turn; beyond that the last ones are dropped and fetched again."""
-_RUNS = 400
-"""Runs of UIDs of one command: 8 kB, the line length that every server takes (RFC 7162 section 4)."""
+_GIVE_UP = 3
+"""Mails said to be unavailable, one after the other, until all of them are."""
 
 Result = Message | Absent | Unreadable
 
@@ -31,16 +33,18 @@ Result = Message | Absent | Unreadable
 class Fetching:
     """Downloads from one open folder."""
 
-    def __init__(self, wire: Wire, *, folder: Folder, settings: ImapSettings, capabilities: frozenset[str]) -> None:
+    def __init__(self, wire: Wire, *, folder: Folder, settings: ImapSettings, object_item: bytes) -> None:
         self._wire = wire
-        self._folder = folder
         self._settings = settings
-        self._items = object_item(capabilities) + b"UID FLAGS INTERNALDATE RFC822.SIZE"
+        self.cursor = Cursor(uid_validity=folder.uid_validity, uid=0)
+        """As of what is being downloaded: says what the cursors of mails look like."""
+        self._unavailable = 0
+        self._items = object_item + b"UID FLAGS INTERNALDATE RFC822.SIZE"
 
     def fetch(self, refs: Sequence[Ref]) -> Iterator[Result]:
         """One result for each ref, in their order. A consumer that stops early ends the connection."""
         by_uid = {ref.uid: ref for ref in refs}
-        for uids in pieces([ref.uid for ref in refs], runs=_RUNS):
+        for uids in pieces([ref.uid for ref in refs], runs=RUNS):
             yield from self._piece([by_uid[uid] for uid in uids])
 
     def _piece(self, refs: Sequence[Ref]) -> Iterator[Result]:
@@ -50,14 +54,18 @@ class Fetching:
             if (early := held.pop(waiting[0].uid)) is not None:
                 yield self._message(waiting.popleft(), *early)
                 continue
+            if self._seems_too_large(waiting[0]):
+                yield from self._oversized(waiting.popleft())
+                continue
             before = len(waiting)
             yield from self._pass(waiting, held)
             if len(waiting) == before:  # the server left the first one out
                 yield from self._alone(waiting.popleft())
 
     def _pass(self, waiting: deque[Ref], held: "_Held") -> Iterator[Result]:
-        """One command for all that wait and are not held; takes from `waiting` what can be handed out."""
-        asked = [ref.uid for ref in waiting if ref.uid not in held]
+        """One command for all that wait (before one that is too large); takes from `waiting` what can be handed out."""
+        ready = takewhile(lambda ref: not self._seems_too_large(ref), list(waiting))
+        asked = [ref.uid for ref in ready if ref.uid not in held]
         missing = set(asked)
         try:
             for answer in self._answers(asked):
@@ -76,23 +84,42 @@ class Fetching:
         except Refused as e:
             self._endure(e)  # what did not come is asked for again, one by one
 
-    def _answers(self, uids: Sequence[int]) -> Iterator[Answer]:
+    def _answers(self, uids: Sequence[int], *, body: bytes = b"BODY.PEEK[]") -> Iterator[Answer]:
         """Only the answers that carry a body."""
-        command = b"UID FETCH " + uid_set(uids) + b" (" + self._items + b" BODY.PEEK[])"
+        command = b"UID FETCH " + uid_set(uids) + b" (" + self._items + b" " + body + b")"
         for answer in self._wire.answers(self._wire.start(command), longest_body=self._settings.part_size):
             if answer.length >= 0 and answer.is_fetch:
                 yield answer
 
     # ---- one mail alone ----
 
+    def _seems_too_large(self, ref: Ref) -> bool:
+        return ref.size > self._settings.max_message_size
+
+    def _oversized(self, ref: Ref) -> Iterator[Result]:
+        """RFC822.SIZE is a hint: a byte beyond the limit proves that it is right, without reading the mail."""
+        limit = self._settings.max_message_size
+        proven = False
+        try:
+            for answer in self._answers([ref.uid], body=b"BODY.PEEK[]<%d.1>" % limit):
+                # A server that takes no notice of the range announces the whole mail.
+                beyond = answer.length == 1 or answer.length > limit
+                if beyond and not proven and items(answer.text).uid == ref.uid:
+                    proven = True
+                    yield self._too_large(ref, max(ref.size, answer.length))
+        except Refused as e:
+            self._endure(e)
+        if not proven:
+            yield from self._alone(ref)
+
     def _alone(self, ref: Ref) -> Iterator[Result]:
         """The last word on a mail that the server left out."""
+        came = False
         try:
             if ref.uid not in self._uids(b"UID FETCH %d (UID)" % ref.uid):
                 yield Absent(ref=ref, cursor=self._cursor(ref))
                 return
             known = self._known(ref)
-            came = False
             for answer in self._answers([ref.uid]):
                 found = items(answer.text)
                 # Only a large body may come before its UID: then what follows it is looked at when it is there.
@@ -101,10 +128,11 @@ class Fetching:
                 came = True
                 yield self._result(ref, found if _told_all(found) or known is None else known, answer)
             if not came:
-                yield Unreadable(ref=ref, detail="the server leaves it out of its answers although it is there")
+                yield self._unreadable(ref, "the server leaves it out of its answers although it is there")
         except Refused as e:
-            self._endure(e)
-            yield Unreadable(ref=ref, detail=f"the server says: {e.text}")
+            self._endure(e, alone=True)
+            if not came:
+                yield self._unreadable(ref, f"the server says: {e.text}")
 
     def _uids(self, command: bytes) -> set[int]:
         return {uid_and_size(answer.text)[0] for answer in self._wire.run(command) if answer.is_fetch}
@@ -117,8 +145,12 @@ class Fetching:
             return None
         return next((found for a in answers if a.is_fetch and (found := items(a.text)).uid == ref.uid), None)
 
-    def _endure(self, refusal: Refused) -> None:
-        """A refused body is a matter of that mail, unless the server asks for patience."""
+    def _endure(self, refusal: Refused, *, alone: bool = False) -> None:
+        """A refused body is a matter of that mail, unless the server asks for patience, or gives out none at all."""
+        if errors.unavailable(refusal.text):
+            self._unavailable += alone
+            if self._unavailable < _GIVE_UP:
+                return
         if error := errors.throttled(self._settings.address, refusal.text):
             raise error from refusal
 
@@ -126,8 +158,8 @@ class Fetching:
 
     def _result(self, ref: Ref, found: Items, answer: Answer) -> Result:
         if answer.length > self._settings.max_message_size:
-            detail = f"it has {answer.length} bytes, more than spec.queue.maxMessageSize; raise that"
-            return Unreadable(ref=ref, detail=detail, too_large=answer.length)
+            return self._too_large(ref, answer.length)
+        self._unavailable = 0
         if answer.body is not None:
             return self._message(ref, found, answer.body)
         return self._large(ref, found, answer)
@@ -164,8 +196,15 @@ class Fetching:
         if items(answer.text).uid != ref.uid:
             raise self._wire.broken(errors.nonsense(self._settings.address, answer.text))
 
+    def _unreadable(self, ref: Ref, detail: str) -> Unreadable:
+        return Unreadable(ref=ref, cursor=self._cursor(ref), detail=detail)
+
+    def _too_large(self, ref: Ref, size: int) -> Unreadable:
+        detail = f"it has {size} bytes, more than spec.queue.maxMessageSize; raise that"
+        return Unreadable(ref=ref, cursor=self._cursor(ref), detail=detail, too_large=size)
+
     def _cursor(self, ref: Ref) -> str:
-        return str(Cursor(uid_validity=self._folder.uid_validity, uid=ref.uid))
+        return str(self.cursor.at(ref.uid))
 
 
 class _Held:
@@ -188,13 +227,6 @@ class _Held:
         mail = self._mails.pop(uid, None)
         self._bytes -= len(mail[1]) if mail else 0
         return mail
-
-
-def object_item(capabilities: frozenset[str]) -> bytes:
-    """The item that names a mail for ever, with a blank behind it, where the server has one."""
-    if "OBJECTID" in capabilities:
-        return b"EMAILID "
-    return b"X-GM-MSGID " if "X-GM-EXT-1" in capabilities else b""
 
 
 def _told_all(found: Items) -> bool:

@@ -1,16 +1,17 @@
 """Folders: their names on the wire, finding the one that a spec means, opening it, and what may be done in it."""
 
 import re
+import unicodedata
 from dataclasses import dataclass
 
 from imapclient import imap_utf7
-from imapclient.response_parser import parse_response
 
 from mailfetch_fetcher.sources import imap_errors as errors
 from mailfetch_fetcher.sources.imap_settings import ImapSettings
 from mailfetch_fetcher.sources.imap_wire import Answer, Refused, Wire
 
 _CODE = re.compile(rb"\* OK \[(UIDVALIDITY|UIDNEXT|PERMANENTFLAGS|MAILBOXID) \(?([^\])]*)\)?\]", re.IGNORECASE)
+_LIST = re.compile(rb'\* LIST \(([^)]*)\) (NIL|"(?:\\.|[^"\\])*") ("(?:\\.|[^"\\])*"|[^ ]+)', re.IGNORECASE)
 _LISTED = 10_000
 """Folders that are looked at; more are not kept."""
 
@@ -38,12 +39,17 @@ class Folder:
 
 @dataclass(frozen=True, kw_only=True)
 class Listed:
-    """A folder of the mailbox's list."""
+    """A folder of the mailbox's list; `attributes` in lower case."""
 
     wire_name: bytes
     name: str
     separator: str
-    selectable: bool
+    attributes: frozenset[str]
+
+    @property
+    def selectable(self) -> bool:
+        """It can hold mails."""
+        return not self.attributes & {"\\noselect", "\\nonexistent"}
 
 
 def quoted(name: bytes) -> bytes:
@@ -90,15 +96,16 @@ def select(wire: Wire, name: bytes, *, writable: bool) -> Folder:
     Raises:
         Refused: the server does not open it.
     """
-    wire.exists = 0
+    wire.exists = wire.uid_validity = 0
     answers = wire.run((b"SELECT " if writable else b"EXAMINE ") + quoted(name))
     wire.news = False
     codes = {m[1].upper(): m[2] for a in answers if (m := _CODE.match(a.text))}
     flags = codes.get(b"PERMANENTFLAGS")
     fleeting = any(b"[UIDNOTSTICKY]" in a.text.upper() for a in answers)
+    wire.uid_validity = 0 if fleeting else _number(codes.get(b"UIDVALIDITY"))
     return Folder(
         name=name,
-        uid_validity=0 if fleeting else _number(codes.get(b"UIDVALIDITY")),
+        uid_validity=wire.uid_validity,
         uid_next=_number(codes.get(b"UIDNEXT")),
         permanent=frozenset((flags or b"").decode("ascii", "replace").lower().split()),
         read_only=not writable or b"[READ-ONLY]" in answers[-1].text.upper() or flags == b"",
@@ -125,37 +132,58 @@ def find(wire: Wire, wanted: str) -> tuple[Listed | None, list[str]]:
 
 
 def _key(name: str, separator: str) -> str:
-    """The name with `/` as separator and without a prefix INBOX."""
+    """The name with `/` as separator, without a prefix INBOX, and with letters and accents composed (NFC)."""
     parts = name.split(separator) if separator else [name]
     if parts[0].upper() == "INBOX":
         parts = parts[1:] or ["INBOX"]
-    return "/".join(parts)
+    return unicodedata.normalize("NFC", "/".join(parts))
 
 
-def list_folders(wire: Wire, pattern: bytes = b"*") -> list[Listed]:
+def list_folders(wire: Wire, pattern: bytes = b"*", *, options: bytes = b"") -> list[Listed]:
     """The folders that match a pattern."""
     found: list[Listed] = []
-    for answer in wire.answers(wire.start(b'LIST "" ' + quoted(pattern))):
+    for answer in wire.answers(wire.start(b'LIST "" ' + quoted(pattern) + options)):
         if len(found) < _LISTED and (listed := _listed(answer)):
             found.append(listed)
     return found
 
 
 def _listed(answer: Answer) -> Listed | None:
-    if not answer.text.upper().startswith(b"* LIST "):
+    match = _LIST.match(answer.text)
+    if match is None:
         return None
+    raw = _unquoted(match[3])
+    return Listed(
+        wire_name=raw,
+        name=_decoded(raw),
+        separator="" if match[2].upper() == b"NIL" else _unquoted(match[2]).decode("ascii", "replace"),
+        attributes=frozenset(match[1].decode("ascii", "replace").lower().split()),
+    )
+
+
+def _unquoted(word: bytes) -> bytes:
+    return re.sub(rb"\\(.)", rb"\1", word[1:-1]) if word.startswith(b'"') else word
+
+
+def _decoded(raw: bytes) -> str:
+    """Modified UTF-7, or what some servers send instead: UTF-8."""
     try:
-        flags, separator, name, *_ = parse_response([answer.text[len("* LIST ") :]])
-        raw = name if isinstance(name, bytes) else str(name).encode()
-        attributes = {flag.lower() for flag in flags}
-        return Listed(
-            wire_name=raw,
-            name=imap_utf7.decode(raw),
-            separator=(separator or b"").decode(),
-            selectable=not attributes & {b"\\noselect", b"\\nonexistent"},
-        )
-    except (ValueError, TypeError, AttributeError, UnicodeError):
-        return None  # an entry that cannot be read is a folder that cannot be chosen
+        return str(imap_utf7.decode(raw)) if raw.isascii() else raw.decode()
+    except UnicodeError:
+        return raw.decode("latin-1")  # at least it can be chosen by the name that messages show
+
+
+def find_trash(wire: Wire, settings: ImapSettings, capabilities: frozenset[str]) -> bytes:
+    """The name on the wire of the folder for deleted mails (RFC 6154), whatever its name in the user's language.
+
+    Raises:
+        SourceError: there is none.
+    """
+    listed = list_folders(wire, options=b" RETURN (SPECIAL-USE)" if "SPECIAL-USE" in capabilities else b"")
+    for folder in listed:
+        if "\\trash" in folder.attributes and folder.selectable:
+            return folder.wire_name
+    raise errors.no_trash(settings)
 
 
 def find_target(wire: Wire, settings: ImapSettings, folder: Folder) -> bytes:
@@ -169,7 +197,7 @@ def find_target(wire: Wire, settings: ImapSettings, folder: Folder) -> bytes:
     if not any(f.wire_name == target for f in exact) and target != b"INBOX":
         found, existing = find(wire, settings.target)
         if found is None:
-            raise errors.no_folder("spec.afterDownload.folder", settings.target, existing, "")
+            raise errors.no_target(settings, existing, "")
         target = found.wire_name
     if target == folder.name:
         raise errors.same_folder(settings.folder, settings.target)

@@ -2,7 +2,7 @@
 
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from mailfetch_fetcher.sources import imap_errors as errors
@@ -15,7 +15,15 @@ _LITERAL = re.compile(rb"~?\{(\d+)\+?\}$")
 _BODY = re.compile(rb"BODY\[[^\]]*\](?:<[\d.]+>)? ?$")
 _BODY_QUOTED = re.compile(rb'BODY\[[^\]]*\](?:<[\d.]+>)? "((?:[^"\\]|\\.)*)"')
 _STATUS = re.compile(rb"\* (OK|NO|BAD|BYE|PREAUTH)\b ?(.*)", re.IGNORECASE | re.DOTALL)
+_UID_VALIDITY = re.compile(rb"\[UIDVALIDITY (\d+)\]", re.IGNORECASE)
 _NUMBERED = re.compile(rb"\* (\d+) (EXISTS|EXPUNGE|FETCH)\b", re.IGNORECASE)
+
+_ANSWERS = 500
+"""Answers between two signs of life."""
+
+
+def _nothing() -> None:
+    pass
 
 
 class Refused(Exception):
@@ -55,12 +63,25 @@ class Wire(Channel):
     Attributes:
         exists: Number of mails, as told last.
         news: The server told of a new mail since this was last set to False.
+        uid_validity: UIDVALIDITY of the open folder; a server that tells another one has made the folder anew. 0: any.
     """
 
-    def __init__(self, sock: socket.socket, *, address: str, timeout: float) -> None:
+    def __init__(
+        self, sock: socket.socket, *, address: str, timeout: float, alive: Callable[[], None] = _nothing
+    ) -> None:
+        """Takes over a connected socket.
+
+        Args:
+            sock: The socket; the wire closes it.
+            address: `host:port`, for messages.
+            timeout: Seconds that the server may be silent.
+            alive: Called again and again while a long answer is read; may raise to give up.
+        """
         super().__init__(sock, address=address, timeout=timeout)
         self.exists = 0
         self.news = False
+        self.uid_validity = 0
+        self._alive = alive
         self._tag = 0
 
     def start(self, command: bytes) -> bytes:
@@ -83,8 +104,12 @@ class Wire(Channel):
             Refused: the command was refused.
         """
         done = False
+        count = 0
         try:
             while True:
+                count += 1
+                if count % _ANSWERS == 0:
+                    self._alive()
                 line = self.line()
                 if line.startswith(tag) and line[len(tag) : len(tag) + 1] == b" ":
                     done = True
@@ -95,7 +120,7 @@ class Wire(Channel):
                 answer = self.untagged(line, longest_body=longest_body)
                 yield answer
                 for _ in answer.chunks or ():
-                    pass  # what the caller did not want
+                    self._alive()  # what the caller did not want is read away
         finally:
             if not done:
                 self.shut()
@@ -118,6 +143,8 @@ class Wire(Channel):
         if status := _STATUS.match(line):
             if status[1].upper() == b"BYE":
                 raise self.broken(errors.bye(self.address, errors.clean(status[2])))
+            if self.uid_validity and (told := _UID_VALIDITY.search(line)) and int(told[1]) != self.uid_validity:
+                raise self.broken(errors.made_anew(self.address))
             return Answer(text=line)  # free text: a `{5}` at its end is no literal
         if not line.endswith(b"}"):
             self._count(line)

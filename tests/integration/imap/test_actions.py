@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from mailfetch_fetcher.errors import SourceError
-from mailfetch_fetcher.sources.base import ActionKind, ActionPhase, Message, PendingAction
+from mailfetch_fetcher.sources.base import ActionKind, PendingAction
 from mailfetch_fetcher.sources.imap import ImapSource
 from tests.servers.dovecot import Dovecot
+from tests.servers.imapfake_calls import Outbox, action, digest, finish, messages, never
 from tests.servers.mailgen import mails
 from tests.servers.proxy import FaultProxy
 
@@ -18,36 +19,22 @@ NO_MOVE = "IMAP4rev1 UIDPLUS IDLE"
 PLAIN = "IMAP4rev1"
 
 
-def digest(identity: bytes) -> str:
-    return identity.hex()
-
-
-def advance(action: PendingAction, phase: ActionPhase) -> PendingAction:
-    return replace(action, phase=phase)
-
-
 def pending(source: ImapSource, kind: ActionKind, *, same_session: bool = True) -> list[PendingAction]:
     """Downloads everything; the actions that the outbox then holds."""
     return [
-        PendingAction(
-            uid_validity=item.ref.key.split("/")[0],
-            uid=item.ref.uid,
-            fingerprint=digest(item.identity),
-            kind=kind,
-            folder="Done" if kind == "Move" else "",
-            phase="pending",
-            entry="1-1",
-            member=str(item.ref.uid),
+        action(
+            mail.ref.uid,
+            kind,
+            uid_validity=mail.ref.key.split("/")[0],
+            fingerprint=digest(mail.identity),
             same_session=same_session,
         )
-        for window in source.discover("")
-        for item in source.fetch(window.refs)
-        if isinstance(item, Message)
+        for mail in messages(source)
     ]
 
 
 def results(source: ImapSource, actions: list[PendingAction]) -> set[str]:
-    return {o.result for o in source.finish(actions, digest=digest, advance=advance)}
+    return {outcome.result for outcome in finish(source, *actions)}
 
 
 def test_mark_seen(dovecot: Dovecot, user: str, open_source: Make) -> None:
@@ -96,27 +83,22 @@ def test_a_move_without_the_extension_that_is_cut_is_made_up_for(
     """The reply to each command in turn is lost after the server has carried it out."""
     dovecot.fill(user, mails(3))
     dovecot.create_folder(user, "Done")
-    outbox: dict[int, PendingAction] = {}
-
-    def advance_durably(action: PendingAction, phase: ActionPhase) -> PendingAction:
-        outbox[action.uid] = replace(action, phase=phase, same_session=False)
-        return replace(action, phase=phase)
-
+    outbox = Outbox()
     with FaultProxy(dovecot.imap_port) as proxy:
         options = {"encryption": "None", "allow_insecure_login": True, "action": "Move", "target": "Done"}
         source = make_source(user, port=proxy.port, **options)
         source.open()
         source._actions._can_move = False  # Dovecot moves whatever it announces; a client need not know
         actions = pending(source, "Move")
-        outbox.update({a.uid: replace(a, same_session=False) for a in actions})
+        outbox.now = {a.uid: a for a in actions}
         proxy.lose_reply_to(command)
         with pytest.raises(SourceError):
-            source.finish(actions, digest=digest, advance=advance_durably)
+            finish(source, *actions, outbox=outbox)
     assert proxy.faults == 1
     source = make_source(user, **options)
     source.open()
     source._actions._can_move = False
-    outcomes = source.finish(list(outbox.values()), digest=digest, advance=advance_durably)
+    outcomes = finish(source, *(replace(a, same_session=False) for a in outbox.now.values()), outbox=outbox)
     assert {o.result for o in outcomes} == {"done"}
     assert dovecot.flags(user) == {}
     assert len(dovecot.flags(user, folder="Done")) == 3
@@ -129,7 +111,7 @@ def test_delete_without_uidplus(dovecot: Dovecot, user: str, open_source: Make) 
     actions = pending(source, "Delete")
     with dovecot.client(user, folder="INBOX") as other:
         other.uid("STORE", "4", "+FLAGS", r"(\Deleted)")
-    [outcome, _] = source.finish(actions[:2], digest=digest, advance=advance)
+    [outcome, _] = finish(source, *actions[:2])
     assert outcome.result == "failed"
     assert "UID 4" in outcome.detail
     with dovecot.client(user, folder="INBOX") as other:
@@ -143,7 +125,7 @@ def test_another_mail_under_the_uid_is_spared(dovecot: Dovecot, user: str, open_
     [first, second] = pending(open_source(user), "Delete", same_session=False)
     source = open_source(user, action="Delete")
     swapped = replace(first, fingerprint=second.fingerprint)
-    [outcome] = source.finish([swapped], digest=digest, advance=advance)
+    [outcome] = finish(source, swapped)
     assert outcome.result == "dropped"
     assert set(dovecot.flags(user)) == {1, 2}
 
@@ -178,14 +160,14 @@ def test_idle_tells_of_a_new_mail_and_a_wake_up_ends_it(dovecot: Dovecot, user: 
     deliver.start()
     assert source.wait(300.0) is True
     deliver.join()
-    assert source.snapshot("").new == 1
-    list(source.discover(""))
+    assert source.snapshot("", known=never).new == 1
+    list(source.discover("", known=never))
     wake = threading.Timer(0.5, source.wake)
     wake.start()
     assert source.wait(300.0) is True
     wake.join()
     assert source.wait(0.1) is False
-    assert source.snapshot("").new == 1
+    assert source.snapshot("", known=never).new == 1
 
 
 def test_a_server_that_stops_ends_idle(dovecot: Dovecot, user: str, make_source: Make) -> None:

@@ -1,69 +1,22 @@
 """After-download actions at servers without the usual extensions, after crashes, and on mails that are not ours."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
 from mailfetch_fetcher.errors import SourceError
-from mailfetch_fetcher.sources.base import ActionKind, ActionPhase, Message, Outcome, PendingAction
 from mailfetch_fetcher.sources.imap import ImapSource
 from tests.servers.imapfake import FakeFolder, FakeImap
+from tests.servers.imapfake_calls import Outbox, action, digest, finish, messages, results
 from tests.servers.mailgen import make_mail
 
 Open = Callable[..., ImapSource]
 PLAIN = "IMAP4rev1"
 
 
-def digest(identity: bytes) -> str:
-    return identity.hex()
-
-
-class Outbox:
-    """Notes every phase that is made durable."""
-
-    def __init__(self) -> None:
-        self.phases: list[tuple[int, ActionPhase]] = []
-
-    def advance(self, action: PendingAction, phase: ActionPhase) -> PendingAction:
-        self.phases.append((action.uid, phase))
-        return replace(action, phase=phase, member=f"{action.uid}/{phase}")
-
-
-def action(
-    uid: int,
-    kind: ActionKind,
-    *,
-    fingerprint: str = "",
-    phase: ActionPhase = "pending",
-    same_session: bool = True,
-    uid_validity: str = "1",
-) -> PendingAction:
-    return PendingAction(
-        uid_validity=uid_validity,
-        uid=uid,
-        fingerprint=fingerprint,
-        kind=kind,
-        folder="Done" if kind == "Move" else "",
-        phase=phase,
-        entry="1-1",
-        member=str(uid),
-        same_session=same_session,
-    )
-
-
-def finish(source: ImapSource, *actions: PendingAction, outbox: Outbox | None = None) -> list[Outcome]:
-    return source.finish(actions, digest=digest, advance=(outbox or Outbox()).advance)
-
-
-def results(outcomes: list[Outcome]) -> dict[int, str]:
-    return {outcome.action.uid: outcome.result for outcome in outcomes}
-
-
 def fingerprints(source: ImapSource) -> dict[int, str]:
     """As the store has them after the download."""
-    [window] = source.discover("")
-    return {m.ref.uid: digest(m.identity) for m in source.fetch(window.refs) if isinstance(m, Message)}
+    return {mail.ref.uid: digest(mail.identity) for mail in messages(source)}
 
 
 @pytest.fixture(autouse=True)
@@ -153,7 +106,7 @@ def test_move_without_the_extension_writes_each_phase_first(server: FakeImap, op
     outbox = Outbox()
     [outcome] = finish(open_source(action="Move", target="Done"), action(2, "Move"), outbox=outbox)
     assert (outcome.result, outcome.action.member) == ("done", "2/copied")
-    assert outbox.phases == [(2, "copying"), (2, "copied")]
+    assert outbox.phases == [([2], "copying"), ([2], "copied")]
     assert left(server) == [1, 3, 4, 5]
     assert [m.raw for m in server.folders["Done"].mails] == [make_mail(1)]
 

@@ -4,16 +4,16 @@ from collections.abc import Callable
 
 import pytest
 
-from mailfetch_fetcher.errors import GateClosed
-from mailfetch_fetcher.sources import imap_discover
+from mailfetch_fetcher.sources import imap_discover, imap_walk
 from mailfetch_fetcher.sources.imap import ImapSource
 from tests.servers.imapfake import FakeImap
+from tests.servers.imapfake_calls import never
 
 Open = Callable[..., ImapSource]
 
 
 def uids(source: ImapSource, cursor: str = "") -> list[int]:
-    return [ref.uid for window in source.discover(cursor) for ref in window.refs]
+    return [ref.uid for window in source.discover(cursor, known=never) for ref in window.refs]
 
 
 def fill(server: FakeImap, numbers: list[int]) -> list[int]:
@@ -32,9 +32,9 @@ def test_only_what_lies_beyond_the_cursor(server: FakeImap, open_source: Open) -
 def test_windows_are_bounded_and_their_cursor_is_the_last_mail_seen(
     server: FakeImap, open_source: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(imap_discover, "WINDOW", 10)
+    monkeypatch.setattr(imap_walk, "WINDOW", 10)
     numbers = fill(server, list(range(1, 96)))
-    windows = list(open_source().discover(""))
+    windows = list(open_source().discover("", known=never))
     assert [ref.uid for w in windows for ref in w.refs] == numbers
     assert max(len(w.refs) for w in windows) <= 10
     assert [w.cursor for w in windows] == [f"1:{w.refs[-1].uid}" for w in windows]
@@ -46,7 +46,7 @@ def test_windows_are_bounded_and_their_cursor_is_the_last_mail_seen(
 def test_sparse_uids(
     server: FakeImap, open_source: Open, monkeypatch: pytest.MonkeyPatch, uid_next: bool, descending: bool
 ) -> None:
-    monkeypatch.setattr(imap_discover, "WINDOW", 10)
+    monkeypatch.setattr(imap_walk, "WINDOW", 10)
     server.quirks.uid_next = uid_next
     server.quirks.descending = descending
     far = 4_000_000_000
@@ -56,7 +56,7 @@ def test_sparse_uids(
 
 
 def test_more_than_a_window_since_select(server: FakeImap, open_source: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imap_discover, "WINDOW", 10)
+    monkeypatch.setattr(imap_walk, "WINDOW", 10)
     fill(server, [1])
     source = open_source()
     assert uids(source) == [1]
@@ -67,11 +67,11 @@ def test_more_than_a_window_since_select(server: FakeImap, open_source: Open, mo
 def test_mail_that_comes_while_walking_is_found(
     server: FakeImap, open_source: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(imap_discover, "WINDOW", 10)
+    monkeypatch.setattr(imap_walk, "WINDOW", 10)
     fill(server, list(range(1, 31)))
     source = open_source()
     found: list[int] = []
-    for window in source.discover(""):
+    for window in source.discover("", known=never):
         found += [ref.uid for ref in window.refs]
         if len(found) == 10:
             fill(server, [31, 32])
@@ -107,31 +107,8 @@ def test_sizes_that_cannot_be_told_hide_no_mail(server: FakeImap, open_source: O
             real(rest)
 
     server.sessions[0]._uid_fetch = without_sizes  # type: ignore[method-assign]
-    [window] = source.discover("")
+    [window] = source.discover("", known=never)
     assert [(ref.uid, ref.size) for ref in window.refs] == [(1, 0), (2, 0)]
-
-
-def test_another_uidvalidity_closes_the_gate(server: FakeImap, open_source: Open) -> None:
-    server.inbox.uid_validity = 5  # smaller than before: it is compared for equality
-    fill(server, [1, 2])
-    with pytest.raises(GateClosed, match="UIDVALIDITY was 9, is 5") as caught:
-        uids(open_source(), "9:1")
-    assert caught.value.gate == "MailboxReset"
-
-
-def test_a_mailbox_that_went_back_in_time_closes_the_gate(server: FakeImap, open_source: Open) -> None:
-    fill(server, [1, 2])
-    with pytest.raises(GateClosed, match="went back in time"):
-        uids(open_source(), "1:7")
-
-
-def test_the_gate_stays_open_when_the_cursor_passes_the_uidnext_of_select(server: FakeImap, open_source: Open) -> None:
-    fill(server, [1])
-    source = open_source()
-    assert uids(source) == [1]
-    fill(server, [2, 3])
-    assert uids(source, "1:1") == [2, 3]
-    assert uids(source, "1:3") == []
 
 
 @pytest.mark.parametrize("capabilities", ["IMAP4rev1 ESEARCH", "IMAP4rev1"])
@@ -140,18 +117,18 @@ def test_counting(server: FakeImap, open_source: Open, capabilities: str) -> Non
     fill(server, [1, 2, 3, 9])
     server.inbox.mails[0].flags.add(r"\Seen")
     source = open_source()
-    first = source.snapshot("", unseen=True)
+    first = source.snapshot("", known=never, unseen=True)
     assert (first.new, first.total, first.unseen, first.exact) == (4, 4, 3, True)
-    later = source.snapshot("1:2")
+    later = source.snapshot("1:2", known=never)
     assert (later.new, later.total, later.unseen, later.exact) == (2, 4, -1, True)
-    assert source.snapshot("1:9").new == 0
+    assert source.snapshot("1:9", known=never).new == 0
     fill(server, [10])
-    assert source.snapshot("1:9").new == 1
+    assert source.snapshot("1:9", known=never).new == 1
 
 
 def test_counting_after_a_reset_is_not_exact(server: FakeImap, open_source: Open) -> None:
     fill(server, [1, 2])
-    look = open_source().snapshot("77:1")
+    look = open_source().snapshot("77:1", known=never)
     assert (look.new, look.exact) == (2, False)
 
 
@@ -161,7 +138,7 @@ def test_a_large_backlog_is_estimated_where_the_server_cannot_count(
     monkeypatch.setattr(imap_discover, "_COUNTABLE", 3)
     server.quirks.after_login = "IMAP4rev1"
     fill(server, [1, 5, 9, 20])
-    look = open_source().snapshot("1:5", unseen=True)
+    look = open_source().snapshot("1:5", known=never, unseen=True)
     assert (look.new, look.exact, look.unseen) == (4, False, -1)
 
 

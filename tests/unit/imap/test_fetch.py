@@ -9,25 +9,10 @@ from mailfetch_fetcher.sources import imap_fetch
 from mailfetch_fetcher.sources.base import Absent, Message, Unreadable
 from mailfetch_fetcher.sources.imap import ImapSource
 from tests.servers.imapfake import CUT, SILENCE, FakeImap, FakeMail
+from tests.servers.imapfake_calls import bodies, download, never
 from tests.servers.mailgen import large_mail, mails
 
 Open = Callable[..., ImapSource]
-
-
-def download(source: ImapSource, cursor: str = "") -> list[Message | Absent | Unreadable]:
-    """Everything beyond the cursor; the parts of large mails joined into `raw`."""
-    results: list[Message | Absent | Unreadable] = []
-    for window in source.discover(cursor):
-        for item in source.fetch(window.refs):
-            if isinstance(item, Message) and item.parts is not None:
-                item = Message(**{**vars(item), "raw": b"".join(item.parts), "parts": None})
-            results.append(item)
-    return results
-
-
-def bodies(results: list[Message | Absent | Unreadable]) -> list[bytes]:
-    assert all(isinstance(item, Message) for item in results), results
-    return [item.raw or b"" for item in results if isinstance(item, Message)]
 
 
 @pytest.fixture
@@ -85,7 +70,7 @@ def test_large_mails_come_in_parts(server: FakeImap, open_source: Open) -> None:
     for raw in raws:
         server.inbox.add(raw)
     source = open_source(part_size=1000)
-    [window] = source.discover("")
+    [window] = source.discover("", known=never)
     results = source.fetch(window.refs)
     small = next(results)
     assert isinstance(small, Message)
@@ -132,12 +117,12 @@ def test_a_consumer_that_stops_early_ends_the_connection(
     server: FakeImap, raws: list[bytes], open_source: Open
 ) -> None:
     source = open_source()
-    [window] = source.discover("")
+    [window] = source.discover("", known=never)
     results = source.fetch(window.refs)
     next(results)
     del results
     with pytest.raises(SourceError, match="was closed"):
-        source.snapshot("")
+        source.snapshot("", known=never)
     assert len(window.refs) == len(raws)
 
 
@@ -145,7 +130,7 @@ def test_parts_that_are_not_read_to_the_end_do_not_mix_with_the_next_mail(server
     for raw in (large_mail(50_000), large_mail(60_000)):
         server.inbox.add(raw)
     source = open_source(part_size=1000)
-    [window] = source.discover("")
+    [window] = source.discover("", known=never)
     first, second = source.fetch(window.refs)
     assert isinstance(second, Message)
     assert second.ref.uid == 2
@@ -161,7 +146,7 @@ def test_short_bodies_in_other_forms(server: FakeImap, open_source: Open, made: 
 
 def test_a_mail_left_out_and_gone_is_absent(server: FakeImap, raws: list[bytes], open_source: Open) -> None:
     source = open_source()
-    [window] = source.discover("")
+    [window] = source.discover("", known=never)
     del server.inbox.mails[4]
     results = list(source.fetch(window.refs))
     assert isinstance(results[4], Absent)
@@ -179,7 +164,7 @@ def test_a_mail_left_out_but_there_is_unreadable(server: FakeImap, raws: list[by
 
 def test_a_mail_left_out_once_is_fetched_alone(server: FakeImap, raws: list[bytes], open_source: Open) -> None:
     source = open_source()
-    [window] = source.discover("")
+    [window] = source.discover("", known=never)
     server.quirks.left_out = {5}
     results = source.fetch(window.refs)
     got = [next(results) for _ in range(4)]
@@ -228,7 +213,7 @@ def test_a_broken_body_is_an_error_never_a_mail(
 
     server.quirks.body = third
     source = open_source(part_size=part_size)
-    [window] = source.discover("")
+    [window] = source.discover("", known=never)
     got: list[bytes] = []
 
     def read_all() -> None:
@@ -241,12 +226,12 @@ def test_a_broken_body_is_an_error_never_a_mail(
     assert caught.value.reason == "ConnectionFailed"
     assert got == raws[:2]
     with pytest.raises(SourceError):
-        next(source.discover(""))  # the connection is dead for ever
+        next(source.discover("", known=never))  # the connection is dead for ever
 
 
 def test_silence_is_an_error(server: FakeImap, raws: list[bytes], open_source: Open) -> None:
     source = open_source(timeout=0.3)
-    [window] = source.discover("")
+    [window] = source.discover("", known=never)
     server.quirks.answers["UID FETCH"] = SILENCE
     with pytest.raises(SourceError, match=r"did not answer within 0\.3 s"):
         list(source.fetch(window.refs))
@@ -255,7 +240,7 @@ def test_silence_is_an_error(server: FakeImap, raws: list[bytes], open_source: O
 
 def test_a_limit_of_the_server_is_throttling(server: FakeImap, raws: list[bytes], open_source: Open) -> None:
     source = open_source()
-    [window] = source.discover("")
+    [window] = source.discover("", known=never)
     server.quirks.answers["UID FETCH"] = b"TAG NO [LIMIT] download limit, wait 120 seconds\r\n"
     with pytest.raises(SourceError) as caught:
         list(source.fetch(window.refs))

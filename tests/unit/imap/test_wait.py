@@ -9,6 +9,7 @@ from mailfetch_fetcher.errors import SourceError
 from mailfetch_fetcher.sources.imap import ImapSource
 from mailfetch_fetcher.sources.imap_idle import Idle
 from tests.servers.imapfake import CUT, FakeImap
+from tests.servers.imapfake_calls import never
 
 Open = Callable[..., ImapSource]
 LONG = 300.0
@@ -54,7 +55,7 @@ def test_a_wake_up_ends_idle_and_the_connection_goes_on(server: FakeImap, open_s
     server.await_command("IDLE")
     source.wake()
     assert outcome(waiting) is True
-    assert source.snapshot("").total == 0
+    assert source.snapshot("", known=never).total == 0
 
 
 def test_a_wake_up_before_the_wait_is_not_lost(open_source: Open) -> None:
@@ -79,10 +80,10 @@ def test_without_push_there_is_no_idle(server: FakeImap, open_source: Open) -> N
 
 def test_a_mail_that_came_before_idle_is_not_slept_through(server: FakeImap, open_source: Open) -> None:
     source = open_source()
-    list(source.discover(""))
+    list(source.discover("", known=never))
     server.inbox.add(b"Subject: x\r\n\r\n")
     server.quirks.answers["UID SEARCH"] = b"* 1 EXISTS\r\n* ESEARCH UID COUNT 0\r\nTAG OK done\r\n"
-    source.snapshot("1:5")
+    source.snapshot("1:5", known=never)
     assert source.wait(LONG) is True
     assert "IDLE" not in server.commands
 
@@ -140,7 +141,7 @@ def test_close_from_another_thread_ends_a_download(server: FakeImap, make_source
 
     def download() -> None:
         source.open()
-        for window in source.discover(""):
+        for window in source.discover("", known=never):
             list(source.fetch(window.refs))
 
     waiting = in_thread(download)
