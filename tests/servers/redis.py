@@ -85,13 +85,9 @@ class RedisServer:
     def start(self) -> "RedisServer":
         """Starts it (again on the same port, once it had one) and waits until its data are loaded."""
         self.port = self.port or free_port()
-        port = {"port": "0", "tls-port": str(self.port)} if self._tls else {"port": str(self.port)}
-        if self._tls:
-            port |= {"tls-cert-file": str(self._tls[0]), "tls-key-file": str(self._tls[1]), "tls-auth-clients": "no"}
-        arguments = [item for name, value in (self._config | port).items() for item in (f"--{name}", value)]
         with (self.data / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [binary(self.kind), *arguments],
+                self._command(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -140,6 +136,28 @@ class RedisServer:
             login |= {"ssl": True, "ssl_cert_reqs": "none", "ssl_check_hostname": False}
         return redis_py.Redis(host="127.0.0.1", port=self.port, protocol=2, **(login | options))
 
+    def run(self, *command: Any) -> Any:
+        """The raw reply to one command, on a connection of its own."""
+        with contextlib.closing(self.client(socket_timeout=5)) as client:
+            client.response_callbacks.clear()
+            return client.execute_command(*command)  # type: ignore[no-untyped-call]
+
+    def replication(self) -> dict[str, str]:
+        """What it says of its replication; empty if it does not answer."""
+        with contextlib.suppress(redis_py.RedisError, OSError):
+            lines = self.run("INFO", "replication").decode().splitlines()
+            return dict(line.split(":", 1) for line in lines if ":" in line)
+        return {}
+
+    def _settings(self) -> dict[str, str]:
+        port = {"port": "0", "tls-port": str(self.port)} if self._tls else {"port": str(self.port)}
+        if self._tls:
+            port |= {"tls-cert-file": str(self._tls[0]), "tls-key-file": str(self._tls[1]), "tls-auth-clients": "no"}
+        return self._config | port
+
+    def _command(self) -> list[str]:
+        return [binary(self.kind), *(item for name, value in self._settings().items() for item in (f"--{name}", value))]
+
     def _answers(self) -> bool:
         assert self._process
         if self._process.poll() is not None:
@@ -159,6 +177,28 @@ class RedisServer:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+class ConfiguredServer(RedisServer):
+    """A server with a configuration file of its own, which it (or Sentinel) rewrites: roles survive a restart."""
+
+    def __init__(self, *, mode: Literal["", "--sentinel"] = "", lines: tuple[str, ...] = (), **options: Any) -> None:
+        super().__init__(**options)
+        self.port = free_port()
+        self._mode = mode
+        self._lines = lines
+
+    def _command(self) -> list[str]:
+        file = self.data / "server.conf"
+        if not file.exists():
+            settings = self._settings()
+            if self._mode:
+                kept = ("bind", "protected-mode", "dir", "port", "requirepass")
+                settings = {k: v for k, v in settings.items() if k in kept or k.startswith("tls-")}
+            empty = '""'
+            lines = [f"{name} {value or empty}" for name, value in settings.items()]
+            file.write_text("\n".join([*lines, *self._lines, ""]))
+        return [binary(self.kind), str(file), *([self._mode] if self._mode else [])]
 
 
 def binary(kind: Kind) -> str:
