@@ -50,7 +50,7 @@ class Fetching:
             if at is None:
                 yield Absent(ref=ref, cursor=ref.key)
             elif size := self._too_large(ref, at):
-                yield self._oversized(ref, size)
+                yield self._oversized(ref, at, size)
             else:
                 last = next(answers) == len(commands) - 1
                 yield from self._answer(ref, at, last=last)
@@ -64,13 +64,13 @@ class Fetching:
         try:
             self._wire.status()
         except Refused as e:
-            yield self._refused(ref, e, last=last)
+            yield self._refused(ref, at, e, last=last)
             return
         self._session.retrieved = True
         self._session.unsaved.add(number)
         body = _Body(self._wire.body(self._settings.part_size), part_size=self._settings.part_size)
         if body.complete and body.length > self._settings.max_message_size:
-            yield self._oversized(ref, body.length)  # not handed out: this session must not end with QUIT
+            yield self._oversized(ref, at, body.length)  # not handed out: this session must not end with QUIT
             return
         yield Message(
             ref=ref,
@@ -101,13 +101,14 @@ class Fetching:
                 )
             yield part
 
-    def _refused(self, ref: Ref, refusal: Refused, *, last: bool) -> Unreadable:
+    def _refused(self, ref: Ref, at: int, refusal: Refused, *, last: bool) -> Unreadable:
         """A refused mail is a matter of that mail, unless the server asks for patience."""
         if error := errors.throttled(self._settings.address, refusal):
             raise self._wire.broken(error)
         if last:  # nothing follows that would prove it: the connection lives on
             self._prove()
-        return Unreadable(ref=ref, cursor=ref.key, detail=f"the server says: {refusal.text or '-ERR'}")
+        detail = f"the server says: {refusal.text or '-ERR'}"
+        return Unreadable(ref=ref, cursor=ref.key, detail=detail, name=self._session.maildrop.name(at))
 
     def _prove(self) -> None:
         try:
@@ -115,9 +116,10 @@ class Fetching:
         except Refused as e:
             raise self._wire.broken(errors.refused(self._settings.address, "go on", e)) from e
 
-    def _oversized(self, ref: Ref, size: int) -> Unreadable:
+    def _oversized(self, ref: Ref, at: int, size: int) -> Unreadable:
         detail = f"it has {size} bytes, more than spec.queue.maxMessageSize; raise that"
-        return Unreadable(ref=ref, cursor=ref.key, detail=detail, too_large=size)
+        name = self._session.maildrop.name(at)
+        return Unreadable(ref=ref, cursor=ref.key, detail=detail, too_large=size, name=name)
 
 
 class _Body:
