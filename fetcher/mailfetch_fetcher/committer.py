@@ -9,7 +9,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 
-from mailfetch_fetcher.store.model import Batch, Blob, LogLine, Mail
+from mailfetch_fetcher.store.model import Batch, Blob, LogLine, Mail, Quarantined
 
 MAX_MAILS = 100
 MAX_BYTES = 1_000_000
@@ -20,6 +20,7 @@ class Committer:
     """Use as a context manager: leaving it without an error commits what is left.
 
     With an error, batches that were handed over are still committed (they are whole and in order), the rest is dropped.
+    Wherever a cursor is passed, None leaves it where it is.
     """
 
     def __init__(self, *, commit: Callable[[Batch], None], committed: Callable[[Batch], None]) -> None:
@@ -34,12 +35,17 @@ class Committer:
         self._queue: queue.Queue[Batch | None] = queue.Queue(DEPTH)
         self._failure: BaseException | None = None
         self._thread: threading.Thread | None = None
+        self._handed_over: str | None = None
+        self._most = MAX_MAILS
+        self._begin()
+
+    def _begin(self) -> None:
         self._mails: list[Mail] = []
         self._log: list[LogLine] = []
+        self._quarantine: list[Quarantined] = []
+        self._released: list[str] = []
         self._bytes = 0
-        self._cursor = ""
-        self._handed_over = ""
-        self._most = MAX_MAILS
+        self._cursor: str | None = None
 
     def __enter__(self) -> "Committer":
         return self
@@ -53,14 +59,25 @@ class Committer:
         if error is None:
             self._raise()
 
-    def add(self, mail: Mail, *, cursor: str) -> None:
-        """Takes the next mail; `cursor` is the cursor behind it."""
+    def add(
+        self, mail: Mail, *, cursor: str | None, records: Sequence[Quarantined] = (), released: Sequence[str] = ()
+    ) -> None:
+        """Takes the next mail; `cursor` is the cursor behind it.
+
+        Args:
+            mail: The mail.
+            cursor: Passes it.
+            records: Enter the quarantine in the same commit: mails before this one that the cursor passes too.
+            released: Leave the quarantine in the same commit.
+        """
         size = len(mail.body) if isinstance(mail.body, bytes) else 0
         if self._mails and self._bytes + size > MAX_BYTES:
             self.flush()
         self._mails.append(mail)
         self._bytes += size
-        self._cursor = cursor
+        self._quarantine += records
+        self._released += released
+        self.move(cursor)
         if len(self._mails) >= self._most:
             self.flush()
 
@@ -68,16 +85,23 @@ class Committer:
         """Batches are no larger than what fits into the queue: a larger one would be refused as a whole, for ever."""
         self._most = max(1, min(MAX_MAILS, room))
 
-    def note(self, line: LogLine, *, cursor: str) -> None:
+    def note(self, line: LogLine, *, cursor: str | None, released: Sequence[str] = ()) -> None:
         """Takes a log line that lets the cursor pass something that is no mail (a proven absence)."""
         self._log.append(line)
-        self._cursor = cursor
+        self._released += released
+        self.move(cursor)
         if len(self._log) >= MAX_MAILS:
             self.flush()
 
-    def move(self, cursor: str) -> None:
+    def quarantine(self, records: Sequence[Quarantined], *, cursor: str | None) -> None:
+        """Takes records that let the cursor pass mails that cannot be had."""
+        self._quarantine += records
+        self.move(cursor)
+
+    def move(self, cursor: str | None) -> None:
         """The cursor behind everything taken so far is (also) this one."""
-        self._cursor = cursor
+        if cursor is not None:
+            self._cursor = cursor
 
     def flush(self) -> None:
         """Hands over what was gathered; waits while the writer is `DEPTH` batches behind.
@@ -86,11 +110,18 @@ class Committer:
             Exception: what a commit raised; everything behind it was dropped.
         """
         self._raise()
-        if not self._mails and not self._log and self._cursor in ("", self._handed_over):
+        content = self._mails or self._log or self._quarantine or self._released
+        if not content and self._cursor in (None, self._handed_over):
             return
-        self._handed_over = self._cursor
-        batch = Batch(mails=tuple(self._mails), cursor=self._cursor, log=tuple(self._log))
-        self._mails, self._log, self._bytes, self._cursor = [], [], 0, ""
+        self._handed_over = self._cursor if self._cursor is not None else self._handed_over
+        batch = Batch(
+            mails=tuple(self._mails),
+            cursor=self._cursor,
+            log=tuple(self._log),
+            quarantine=tuple(self._quarantine),
+            released=tuple(self._released),
+        )
+        self._begin()
         if self._thread is None:
             self._thread = threading.Thread(
                 target=self._write, name=threading.current_thread().name + "-w", daemon=True

@@ -4,7 +4,7 @@ import hashlib
 from datetime import UTC, datetime
 
 from mailfetch_fetcher.clock import rfc3339
-from mailfetch_fetcher.contract.spec import AfterDownload
+from mailfetch_fetcher.contract.spec import Spec
 from mailfetch_fetcher.headers import read_headers
 from mailfetch_fetcher.sources.base import Message
 from mailfetch_fetcher.store.model import Blob, Mail, WantedAction
@@ -13,9 +13,13 @@ HEAD = 256 * 1024
 """Bytes: headers are looked for in the first part of a mail only."""
 
 
-def wanted_action(after: AfterDownload) -> WantedAction | None:
-    """The action that each mail gets into the outbox, or None."""
-    if after.action == "None":
+def wanted_action(spec: Spec) -> WantedAction | None:
+    """The action that each mail gets into the outbox, or None.
+
+    POP3 knows no flags: MarkSeen is nothing there, so that a mailbox of any size costs nothing.
+    """
+    after = spec.after_download
+    if after.action == "None" or (after.action == "MarkSeen" and spec.protocol == "POP3"):
         return None
     return WantedAction(kind=after.action, folder=after.folder)
 
@@ -29,6 +33,7 @@ def build_mail(
     body: bytes | Blob,
     head: bytes,
     sha256: str,
+    refetch: str = "",
 ) -> Mail:
     """The mail that is committed.
 
@@ -40,6 +45,7 @@ def build_mail(
         body: Raw bytes, or the blob that holds them.
         head: The first bytes of the mail, with its headers.
         sha256: Hexadecimal hash of the raw bytes.
+        refetch: Value of the request that asks for it once more.
     """
     headers = read_headers(head[:HEAD])
     return Mail(
@@ -59,6 +65,8 @@ def build_mail(
         received=_date(message.received),
         flags=" ".join(message.flags),
         action=action,
+        name=message.name,
+        refetch=refetch,
     )
 
 

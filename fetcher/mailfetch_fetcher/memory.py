@@ -1,7 +1,7 @@
 """What this process knows of a connection's state in Redis, beyond one life of a session.
 
-It is only for noticing that Redis lost the state or went back in time (`store.md` I14, hazard 18). Nothing of it is
-ever used as if it were still true.
+It is only for noticing that Redis lost the state or went back in time (`store.md` I14, hazard 18), and for counting.
+Nothing of it is ever used as if it were still true. What other processes have seen comes with the assignment.
 """
 
 from dataclasses import dataclass
@@ -21,11 +21,15 @@ class Memory:
         state_id: State that was seen; empty: none, so one may be made.
         seq: Highest `seq` that was seen of it.
         paused_at: `seq` that was seen before the store went back; 0: it did not.
+        unproven: Acknowledgements that could not be proven.
+        pruned_at: When the ledger was last compared with a complete list, by the monotonic clock.
     """
 
     state_id: str = ""
     seq: int = 0
     paused_at: int = 0
+    unproven: int = 0
+    pruned_at: float = float("-inf")
 
     def opened(self, state: State) -> None:
         """A session has opened the state."""

@@ -2,24 +2,27 @@
 
 import logging
 import re
+import threading
 from typing import Any
 
 from mailfetch_fetcher import metrics
 from mailfetch_fetcher.clock import rfc3339
 from mailfetch_fetcher.contract.assignment import Assignment, fingerprint
 from mailfetch_fetcher.contract.reasons import CONNECTION_REASONS
-from mailfetch_fetcher.contract.report import ConnectionReport, Problem
+from mailfetch_fetcher.contract.report import ConnectionReport, Notice, NoticeReason, Problem
 from mailfetch_fetcher.environment import Environment
 from mailfetch_fetcher.errors import FetchError, GateClosed
 from mailfetch_fetcher.sources.base import Opened
 from mailfetch_fetcher.store.model import State
 
 log = logging.getLogger(__name__)
+NOTICES = 5
+"""So many notices stay in the report."""
 _VARYING = re.compile(r"\b\d+(\.\d+)? (s|bytes|entries)\b")
 
 
 class News:
-    """Of one session; `committed` is called by the writer's thread, everything else by the session's own.
+    """Of one session. `committed` and `notice` may be called by the writer's thread, all else by the session's own.
 
     Attributes:
         failures: Consecutive failures without anything committed in between.
@@ -31,21 +34,32 @@ class News:
         self._name = assignment.name
         self._labels = (assignment.namespace, assignment.name)
         self._extra = {"connection": assignment.name, "namespace": assignment.namespace}
+        self._noticing = threading.Lock()
         self.failures = 0
 
     def begun(self, *, generation: int) -> None:
-        """The session begins."""
+        """The session begins; what happened before it still stands in the report."""
         a = self._assignment
+        before = self._env.hub.get(self._name)
         first = ConnectionReport(
-            uid=a.uid, generation=generation, fingerprint=fingerprint(a), phase="Starting", identity=a.identity
+            uid=a.uid,
+            generation=generation,
+            fingerprint=fingerprint(a),
+            phase="Starting",
+            identity=a.identity,
+            notices=before.notices if before and before.uid == a.uid else (),
         )
         self._env.hub.put(self._name, first)
 
-    def opened(self, state: State) -> None:
-        """The state was opened."""
-        if state.went_back:
-            text = "Redis went back in time by %d steps: an older copy was restored, or a failover lost the end"
-            log.warning(text, state.went_back, extra=self._extra)
+    def opened(self, state: State, *, paused_at: int) -> None:
+        """The state was opened; `paused_at`: the store went back, and nobody has taken note of it yet."""
+        if state.went_back and paused_at:
+            text = (
+                f"Redis went back in time by {state.went_back} steps (step {paused_at} was seen before): an older copy "
+                "was restored, or a failover lost the end; consumers may see mails again"
+            )
+            log.warning(text, extra=self._extra)
+            self.notice("StoreWentBack", text)
         self._env.hub.update(
             self._name,
             state_id=state.state_id,
@@ -53,6 +67,24 @@ class News:
             seq=state.seq,
             messages=state.messages,
         )
+
+    def notice(self, reason: NoticeReason, message: str) -> None:
+        """Something happened once that people should read of."""
+        with self._noticing:
+            report = self._env.hub.get(self._name)
+            notice = Notice(reason=reason, message=message, time=rfc3339(self._env.clock.now()))
+            before = report.notices if report else ()
+            self._env.hub.update(self._name, notices=(*before, notice)[-NOTICES:])
+
+    def moved(self) -> None:
+        """The mailbox was recognised at another address."""
+        text = "the mailbox was recognised at its new address: downloading goes on where it was, nothing is repeated"
+        log.info(text, extra=self._extra)
+        self.notice("MailboxMoved", text)
+
+    def quarantined(self, count: int) -> None:
+        """So many mails are in quarantine."""
+        self._env.hub.update(self._name, quarantined=count)
 
     def connected(self, opened: Opened) -> None:
         """The folder is open. While a problem lasts, the phase changes only when something gets on."""

@@ -92,7 +92,11 @@ def _look(
                 "use another Redis or another spec.queue.stream",
             )
         known = state and state.identity == a.identity and _is_current(state, opened)
-        return source.snapshot(state.cursor if state and known else "", unseen=True), opened, state
+        return (
+            source.snapshot(state.cursor if state and known else "", known=lambda n: [False for _ in n], unseen=True),
+            opened,
+            state,
+        )
     finally:
         source.close()
 

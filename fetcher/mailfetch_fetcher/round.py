@@ -1,43 +1,35 @@
-"""One round of a session: download what is new and commit it, oldest first."""
+"""One round of a session: download what is new and commit it, oldest first; try again what is in quarantine."""
 
-import dataclasses
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
 
-from mailfetch_fetcher import metrics
-from mailfetch_fetcher.bodies import Bodies
-from mailfetch_fetcher.clock import rfc3339
-from mailfetch_fetcher.committer import Committer, body_size
+from mailfetch_fetcher.committer import Committer
 from mailfetch_fetcher.contract.assignment import Assignment
-from mailfetch_fetcher.contract.report import Progress
-from mailfetch_fetcher.environment import Environment
-from mailfetch_fetcher.errors import Pace, SourceError, StoreError
-from mailfetch_fetcher.mails import build_mail, hash_of, seconds_since, wanted_action
+from mailfetch_fetcher.mails import wanted_action
+from mailfetch_fetcher.progress import Meter
 from mailfetch_fetcher.pulse import Pulse
-from mailfetch_fetcher.sources.base import Absent, Message, Ref, Source, Unreadable, Window
+from mailfetch_fetcher.quarantine import Quarantine
+from mailfetch_fetcher.sources.base import Absent, Message, Ref, Snapshot, Unreadable, Window
+from mailfetch_fetcher.sources.source import Source
 from mailfetch_fetcher.store.mailbox import Mailbox
-from mailfetch_fetcher.store.model import Batch, Blob, LogLine, Mail
+from mailfetch_fetcher.store.model import Batch, LogLine
+from mailfetch_fetcher.transfer import Fetched, Transfer, chunks, without_cursor
 
 log = logging.getLogger(__name__)
 
-CHUNK = 6 * 1024 * 1024
-"""Bytes of mail that one session asks for at once; its share of the process's byte budget."""
-BACKLOG = 100
-"""From this many new mails on a round shows its progress."""
 ACT_AFTER = 1000
 """Mails after which a long download carries out after-download actions in between."""
-
-
-FORESEEABLE = 365 * 86400.0
-"""Seconds: no end is told that lies further away (a server may claim any number of mails)."""
+_PROOFS = 3
+"""Mails of each piece of a listing that are fetched again, at most, to see whether the server is healthy."""
 
 
 class Round:
     """Lives as long as one connection to the mailbox.
 
     Attributes:
+        cursor: Where the next download begins.
         downloading: A download is under way, or failed.
+        proof: A mail that the server gave out before: fetched again when it must show that it is healthy.
     """
 
     def __init__(
@@ -47,11 +39,12 @@ class Round:
         uid_validity: str,
         source: Source,
         mailbox: Mailbox,
-        env: Environment,
-        cursor: str,
+        transfer: Transfer,
+        quarantine: Quarantine,
+        meter: Meter,
         pulse: Pulse,
+        guard: Callable[[Snapshot], None],
         act: Callable[[], None],
-        committed: Callable[[], None],
     ) -> None:
         """Does nothing yet.
 
@@ -60,28 +53,28 @@ class Round:
             uid_validity: Of the open folder.
             source: Where mails come from.
             mailbox: Where they go.
-            env: For budget and report.
-            cursor: Where to begin.
+            transfer: The way from there to here.
+            quarantine: Mails that cannot be had.
+            meter: Is told what is to come.
             pulse: Sign of life.
+            guard: Looks at the count before anything is downloaded; may raise to stop it.
             act: Carries out after-download actions; called in the session's thread.
-            committed: Told of each commit, in the writer's thread.
         """
-        self._assignment = assignment
         self._uid_validity = uid_validity
         self._source = source
         self._mailbox = mailbox
-        self._bodies = Bodies(mailbox)
-        self._env = env
-        self._cursor = cursor
+        self._transfer = transfer
+        self._quarantine = quarantine
+        self._meter = meter
         self._pulse = pulse
+        self._guard = guard
         self._act = act
-        self._told_commit = committed
-        self._labels = (assignment.namespace, assignment.name)
-        self._action = wanted_action(assignment.spec.after_download)
-        self._done = 0
-        self._total = 0
-        self._began = 0.0
+        # Where one command (QUIT) carries out all actions it also ends what is being read.
+        self._acts_between = wanted_action(assignment.spec) is not None and not source.by_name
+        self._extra = {"namespace": assignment.namespace, "connection": assignment.name}
+        self.cursor = ""
         self.downloading = False
+        self.proof: Ref | None = None
 
     def download(self) -> None:
         """Commits every mail beyond the cursor, oldest first.
@@ -91,139 +84,115 @@ class Round:
         """
         self.downloading = True
         self._pulse.check()
-        look = self._source.snapshot(self._cursor)
-        self._done, self._total, self._began = 0, look.new, self._env.clock.monotonic()
-        self._tell_lag()
-        with Committer(commit=self._commit, committed=self._committed) as committer:
-            for window in self._source.discover(self._cursor):
-                self._download_window(window, committer)
-        self._total = self._done
-        self._tell_lag()
-        if self._done:
-            extra = {"namespace": self._labels[0], "connection": self._labels[1]}
-            log.info("downloaded: %d", self._done, extra=extra)
+        known = self._mailbox.known
+        look = self._source.snapshot(self.cursor, known=known)
+        self._guard(look)
+        self._meter.begin(look.new)
+        cursor = None
+        with self._transfer.committer(then=self._committed) as committer:
+            for window in self._source.discover(self.cursor, known=known):
+                self._window(window, committer)
+                cursor = window.cursor
+            self.settle(committer, cursor)
+        self._meter.end()
+        if self._meter.done:
+            log.info("downloaded: %d", self._meter.done, extra=self._extra)
         self._mailbox.trim()
         self.downloading = False
 
-    def _download_window(self, window: Window, committer: Committer) -> None:
-        acted = self._done
-        for refs in _chunks(window.refs):
-            share = min(CHUNK, sum(max(ref.size, 1024) for ref in refs))
-            with self._env.budget.share(share, waiting=self._pulse.check):
-                committer.limit(self._mailbox.queue_room())
-                for item in self._source.fetch(refs):
-                    self._pulse.check()
-                    self._take(item, committer)
-                committer.flush()
-            if self._action and self._done - acted >= ACT_AFTER:
-                acted, self.downloading = self._done, False
+    def retry(self, *, everything: bool = False) -> None:
+        """Tries again what is in quarantine and due; with `everything`, all of it.
+
+        Raises:
+            Stopped: the session was asked to end.
+        """
+        refs = self._quarantine.due(everything=everything)
+        if not refs:
+            return
+        with self._transfer.committer(wrap=without_cursor, then=self._quarantine.committed) as committer:
+            for some in chunks(refs):
+                for item in self._transfer.fetch(some, committer):
+                    self._retried(item, committer)
+
+    def take(self, item: Fetched | Absent | Unreadable, committer: Committer) -> None:
+        """Commits what was fetched, or puts it aside, whatever it is."""
+        if isinstance(item, Fetched):
+            self.proof = Ref(key=item.mail.ref, uid=item.mail.uid, size=item.mail.size)
+            released = [item.mail.ref] if self._quarantine.holds(item.mail.ref) else []
+            # That it came proves that the server is healthy: what it did not give out before is put aside.
+            committer.add(item.mail, cursor=item.cursor, records=self._quarantine.take(), released=released)
+        elif isinstance(item, Absent):
+            committer.note(absent(item), cursor=self._passing(item.cursor))
+        else:
+            self._quarantine.put(item)
+            if not self._quarantine.waiting:
+                committer.quarantine(self._quarantine.take(), cursor=item.cursor)
+
+    def settle(self, committer: Committer, cursor: str | None) -> None:
+        """Nothing came behind a mail that the server does not give out: looks at one that it gave out before.
+
+        Raises:
+            SourceError: it gives out none.
+        """
+        if not self._quarantine.waiting:
+            return
+        committer.drain()
+        for ref in self._proofs():
+            for item in self._source.fetch([ref]):
+                self._pulse.check()
+                if isinstance(item, Message):
+                    for _ in item.parts or ():
+                        self._pulse.check()
+                    committer.quarantine(self._quarantine.take(), cursor=cursor)
+                    return
+        raise self._quarantine.unproven()
+
+    # -- inside ------------------------------------------------------------------------------
+
+    def _window(self, window: Window, committer: Committer) -> None:
+        acted = self._meter.done
+        for refs in chunks(window.refs):
+            for item in self._transfer.fetch(refs, committer):
+                self.take(item, committer)
+            if self._acts_between and self._meter.done - acted >= ACT_AFTER:
+                committer.drain()
+                acted, self.downloading = self._meter.done, False
                 self._act()
                 self.downloading = True
-        committer.move(window.cursor)
+        committer.move(self._passing(window.cursor))
 
-    def _take(self, item: Message | Absent | Unreadable, committer: Committer) -> None:
-        if isinstance(item, Absent):
-            committer.note(LogLine(step="absent", result="Skipped", fields={"ref": item.ref.key}), cursor=item.cursor)
-        elif isinstance(item, Unreadable):
-            committer.drain()  # what came before it is safe first
-            raise self._unreadable(item)
-        elif item.raw is not None:
-            mail = self._mail(item, body=item.raw, head=item.raw, sha256=hash_of(item.raw))
-            committer.add(mail, cursor=item.cursor)
+    def _passing(self, cursor: str) -> str | None:
+        """The cursor does not pass what waits for its proof."""
+        return None if self._quarantine.waiting else cursor
+
+    def _retried(self, item: Fetched | Absent | Unreadable, committer: Committer) -> None:
+        if isinstance(item, Fetched):
+            committer.add(item.mail, cursor=None, released=[item.mail.ref])
+        elif isinstance(item, Absent):
+            committer.note(absent(item), cursor=None, released=[item.ref.key])
         else:
-            committer.drain()  # the parts of a large mail travel on the writer's own link
-            committer.add(self._large(item), cursor=item.cursor)
+            committer.quarantine([self._quarantine.again(item)], cursor=None)
 
-    def _large(self, item: Message) -> Mail:
-        body = self._bodies.stream(item.parts or (), check=self._pulse.check)
-        return self._mail(item, body=body.blob, head=body.head, sha256=body.sha256)
-
-    def _mail(self, item: Message, *, body: bytes | Blob, head: bytes, sha256: str) -> Mail:
-        return build_mail(
-            item,
-            folder=self._assignment.folder,
-            uid_validity=self._uid_validity,
-            action=self._action,
-            body=body,
-            head=head,
-            sha256=sha256,
-        )
-
-    def _unreadable(self, item: Unreadable) -> SourceError:
-        where = f"the mail with UID {item.ref.uid} in folder {self._assignment.folder}"
-        if item.too_large:
-            text = (
-                f"{where} has {item.too_large} bytes, more than spec.queue.maxMessageSize "
-                f"({self._assignment.spec.queue.max_message_size}); raise it, or move the mail out of the folder"
-            )
-            return SourceError("InvalidConfiguration", text, pace=Pace.CONFIGURATION)
-        text = f"the server does not give out {where}: {item.detail}; move it out of the folder, or repair it there"
-        return SourceError("ConnectionFailed", text, pace=Pace.CONFIGURATION)
+    def _proofs(self) -> Iterator[Ref]:
+        if self.proof:
+            yield self.proof
+        elif self._source.by_name:
+            for piece in self._source.listing():
+                known = self._mailbox.known([mail.name for mail in piece.mails])
+                refs = [mail.ref for mail, is_known in zip(piece.mails, known, strict=True) if is_known]
+                yield from [ref for ref in refs if not self._quarantine.holds(ref.key)][:_PROOFS]
+        elif anchor := self._mailbox.state.anchor:
+            uid = anchor.partition(":")[0]
+            yield Ref(key=f"{self._uid_validity}/{uid}", uid=int(uid), size=0)
 
     # -- the writer's thread ---------------------------------------------------------------
 
-    def _commit(self, batch: Batch) -> None:
-        try:
-            with metrics.COMMIT_SECONDS.time():
-                self._mailbox.commit(dataclasses.replace(batch, mails=tuple(map(self._bodies.stored, batch.mails))))
-        except StoreError as e:
-            if e.reason == "QueueFull":  # refused as a whole; after other failures it may have been committed
-                self._bodies.abandon()
-            raise
-        self._bodies.committed()
-
     def _committed(self, batch: Batch) -> None:
-        self._cursor = batch.cursor
-        self._pulse.beat()
-        if not batch.mails:
-            return
-        self._told_commit()
-        self._done += len(batch.mails)
-        metrics.MESSAGES.labels(*self._labels).inc(len(batch.mails))
-        metrics.BYTES.labels(*self._labels).inc(body_size(batch.mails))
-        now, state = self._env.clock.now(), self._mailbox.state
-        if self._total < BACKLOG:
-            for mail in batch.mails:
-                metrics.observe_arrival(seconds_since(mail.received, now))
-        self._env.hub.update(
-            self._assignment.name,
-            quiet=True,
-            messages=state.messages,
-            seq=state.seq,
-            last_message_time=rfc3339(now),
-            progress=self._progress(),
-        )
-        self._tell_lag()
-
-    def _progress(self) -> Progress | None:
-        if self._total < BACKLOG:
-            return None
-        seconds = max(self._env.clock.monotonic() - self._began, 0.001)
-        rate = self._done / seconds
-        left = max(self._total - self._done, 0) / rate
-        end = self._env.clock.now().timestamp() + left
-        return Progress(
-            done=self._done,
-            total=max(self._total, self._done),
-            per_second=round(rate),
-            expected_end=rfc3339(datetime.fromtimestamp(end, UTC)) if left < FORESEEABLE else "",
-        )
-
-    def _tell_lag(self) -> None:
-        lag = max(self._total - self._done, 0)
-        metrics.LAG.labels(*self._labels).set(lag)
-        self._env.hub.update(self._assignment.name, quiet=True, lag=lag)
+        if batch.cursor is not None:
+            self.cursor = batch.cursor
+        self._quarantine.committed(batch)
 
 
-def _chunks(refs: Sequence[Ref]) -> Iterator[list[Ref]]:
-    """Runs of mails of at most `CHUNK` bytes (by the server's word; one larger mail is a run of its own)."""
-    run: list[Ref] = []
-    total = 0
-    for ref in refs:
-        if run and total + ref.size > CHUNK:
-            yield run
-            run, total = [], 0
-        run.append(ref)
-        total += ref.size
-    if run:
-        yield run
+def absent(item: Absent) -> LogLine:
+    """The log line of a mail that is proven to be gone."""
+    return LogLine(step="absent", result="Skipped", fields={"ref": item.ref.key})

@@ -9,24 +9,28 @@ import logging
 import math
 import random
 import threading
+from functools import partial
 
 from mailfetch_fetcher import backoff
-from mailfetch_fetcher.acting import Acting
 from mailfetch_fetcher.auth.password import SecretWatch
 from mailfetch_fetcher.connect import make_source
 from mailfetch_fetcher.contract.assignment import Assignment
-from mailfetch_fetcher.contract.keys import StreamKeys
+from mailfetch_fetcher.contract.keys import ConnectionKeys, StreamKeys
 from mailfetch_fetcher.contract.units import duration, period
 from mailfetch_fetcher.environment import Environment, redis_target
 from mailfetch_fetcher.errors import FetchError, GateClosed, Pace, StoreError
-from mailfetch_fetcher.memory import RESUME, Memory
+from mailfetch_fetcher.memory import Memory
+from mailfetch_fetcher.moved import is_same
 from mailfetch_fetcher.news import News
 from mailfetch_fetcher.pulse import SLACK, Pulse, Stopped
-from mailfetch_fetcher.round import Round
-from mailfetch_fetcher.sources.base import Source
+from mailfetch_fetcher.sources.base import Opened
+from mailfetch_fetcher.sources.pop3 import Pop3Source
+from mailfetch_fetcher.sources.source import Source
 from mailfetch_fetcher.store.mailbox import Mailbox
 from mailfetch_fetcher.store.model import Owner, QueuePolicy
+from mailfetch_fetcher.store.read import read_known
 from mailfetch_fetcher.store.target import Target
+from mailfetch_fetcher.work import Work
 
 log = logging.getLogger(__name__)
 _SOON = 5.0
@@ -140,63 +144,87 @@ class Session:
         target = redis_target(self._env.redis, namespace=a.namespace)
         mailbox = self._mailbox = self._make_mailbox(target)
         pulse = Pulse(mailbox=mailbox, timeout=self._timeout, stopping=self._stop.is_set)
+        opened = self._open(target, mailbox, pulse)
+        assert self._source
+        work = Work(
+            assignment=a,
+            opened=opened,
+            source=self._source,
+            mailbox=mailbox,
+            env=self._env,
+            memory=self._memory,
+            news=self._news,
+            pulse=pulse,
+            requests=lambda: self._assignment.requests,
+        )
+        work.prepare()
+        # What stops a download (a full queue, a mail that is too large) must not hold up the actions for ever; what
+        # stops the actions must not hold up the download: so the first to go is the one that did not fail.
+        act_first, self._act_first = self._act_first, False
+        if act_first:
+            work.act()
+        try:
+            self._rounds(work, self._source, mailbox, push=opened.can_push, target=target)
+        finally:
+            self._act_first = work.downloading
+
+    def _open(self, target: Target, mailbox: Mailbox, pulse: Pulse) -> Opened:
+        """Takes the state and opens the mailbox: in this order, unless the state must be compared with it first."""
+        a, opened, moved = self._assignment, None, False
+        before = mailbox.peek()
+        if before and before.identity != a.identity and before.cluster_id == self._cluster_id:
+            opened = self._connect(pulse)
+            assert self._source
+            known = partial(read_known, target, self._keys, before)
+            moved = is_same(self._source, before, known=known)
         state = mailbox.open(
             identity=a.identity,
             gate_epoch=a.gate_epoch,
             create=not self._memory.state_id,
             state_id=self._memory.state_id,
             known_seq=self._memory.seq,
+            baseline=a.spec.backlog.start_from != "Beginning",
+            adopt=moved,
         )
         self._memory.opened(state)
-        self._news.opened(state)
+        self._news.opened(state, paused_at=self._paused_at())
+        if moved:
+            self._news.moved()
         pulse.beat(extra=_CONNECTING * self._timeout)
-        source = self._source = make_source(a, secrets=self._env.secrets, observe=lambda *_: pulse.check())
-        pulse.check()  # stop() may have looked for a source just before there was one
-        opened = source.open()
+        opened = opened or self._connect(pulse)
         self._news.connected(opened)
-        acting = Acting(
-            assignment=a, source=source, mailbox=mailbox, env=self._env, pulse=pulse, paused_at=self._paused_at
-        )
-        run = Round(
-            assignment=a,
-            uid_validity=opened.uid_validity,
-            source=source,
-            mailbox=mailbox,
-            env=self._env,
-            cursor=state.cursor,
-            pulse=pulse,
-            act=acting.finish,
-            committed=self._news.committed,
-        )
-        # What stops a download (a full queue, a mail that is too large) must not hold up the actions for ever; what
-        # stops the actions must not hold up the download: so the first to go is the one that did not fail.
-        act_first, self._act_first = self._act_first, False
-        if act_first:
-            acting.finish()
-        try:
-            self._rounds(run, acting, push=opened.can_push, target=target)
-        finally:
-            self._act_first = run.downloading
+        return opened
 
-    def _rounds(self, run: Round, acting: Acting, *, push: bool, target: Target) -> None:
-        assert self._source
-        assert self._mailbox
+    def _connect(self, pulse: Pulse) -> Opened:
+        self._source = make_source(
+            self._assignment,
+            secrets=self._env.secrets,
+            observe=lambda *_: pulse.check(),
+            alive=pulse.check,
+        )
+        pulse.check()  # stop() may have looked for a source just before there was one
+        return self._source.open()
+
+    def _rounds(self, work: Work, source: Source, mailbox: Mailbox, *, push: bool, target: Target) -> None:
         while True:
             self._nudge.clear()
-            asked = self._assignment.requests  # before the round: it does what was asked by now
-            run.download()
-            acting.finish()
-            done = {name: asked[name] for name in ("fetch", RESUME) if name in asked}
-            self._news.caught_up(push=push, requests=done)
-            self._wait(self._source, self._mailbox, soon=acting.waiting)
+            done = work.round()
+            if not work.more:
+                self._news.caught_up(push=push, requests=done)
+            self._wait(source, mailbox, work)
             if self._redis_moved(target):
                 return
 
-    def _wait(self, source: Source, mailbox: Mailbox, *, soon: bool) -> None:
+    def _wait(self, source: Source, mailbox: Mailbox, work: Work) -> None:
         if self._nudge.is_set():
             return
-        interval = duration(self._assignment.spec.schedule.interval, default=60.0)
-        seconds = min(interval, _SOON) if soon else interval
+        seconds = duration(self._assignment.spec.schedule.interval, default=60.0)
+        if work.more:
+            seconds = 0.0
+        elif work.waiting:
+            seconds = min(seconds, _SOON)
+        if isinstance(source, Pop3Source):
+            seconds = max(seconds, source.login_delay)
         mailbox.progress(within=seconds + 2 * self._timeout + SLACK)
         source.wait(seconds)
 
@@ -210,13 +238,18 @@ class Session:
     def _paused_at(self) -> int:
         return 0 if self._memory.resumed(self._assignment.requests) else self._memory.paused_at
 
+    @property
+    def _keys(self) -> ConnectionKeys:
+        a = self._assignment
+        return StreamKeys(namespace=a.namespace, stream=a.stream).connection(a.name)
+
     def _make_mailbox(self, target: Target) -> Mailbox:
         a = self._assignment
         queue, after = a.spec.queue, a.spec.after_download
         groups = {*queue.consumer_groups, *([after.consumer_group] if after.consumer_group else [])}
         return Mailbox(
             target=target,
-            keys=StreamKeys(namespace=a.namespace, stream=a.stream).connection(a.name),
+            keys=self._keys,
             owner=Owner(pod_uid=self._env.pod_uid),
             cluster_id=self._cluster_id,
             policy=QueuePolicy(

@@ -48,7 +48,7 @@ class Progress(Struct, frozen=True, kw_only=True):
     expected_end: str = ""
 
 
-NoticeReason = Literal["MailboxReset", "MailboxMoved", "StoreWentBack", "MailQuarantined"]
+NoticeReason = Literal["MailboxReset", "MailboxMoved", "StoreWentBack", "MailQuarantined", "RefetchRefused"]
 
 
 class Notice(Struct, frozen=True, kw_only=True):

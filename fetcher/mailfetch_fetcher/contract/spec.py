@@ -171,14 +171,9 @@ def default_port(protocol: Protocol, encryption: Encryption) -> int:
 def unsupported(spec: Spec) -> str:
     """Names what this version cannot run, or is empty. Such a connection is never touched."""
     wanted = {
-        "protocol POP3": spec.protocol == "POP3",
         "protocol MicrosoftGraph": spec.protocol == "MicrosoftGraph",
         f"auth.type {spec.auth.type}": spec.auth.type != "Password",
         "sharedMailbox": bool(spec.shared_mailbox),
-        f"backlog.startFrom {spec.backlog.start_from}": spec.backlog.start_from != "Beginning",
-        "afterDownload.when Acknowledged": spec.after_download.when == "Acknowledged",
-        "afterDownload.delay": spec.after_download.delay not in ("", "0s"),
         "certificates": bool(spec.certificates),
-        "deletionPolicy Purge": spec.deletion_policy == "Purge",
     }
     return ", ".join(name for name, used in wanted.items() if used)

@@ -1,0 +1,36 @@
+"""Whether a mailbox at another address is the one whose state is in Redis (`store.md` 45).
+
+A host that was renamed, or a server that moved to another port, must not double every mail; another mailbox must never
+go on where this one was. So what is known of the old one must be found in the new one.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from mailfetch_fetcher.sources.source import Source
+from mailfetch_fetcher.store import hashes
+from mailfetch_fetcher.store.model import State
+
+ASKED = 10
+"""Mails that are looked for."""
+FEWEST = 3
+"""So many of them must be known, and none may be unknown."""
+TELLING = 16
+"""Bytes: a shorter name (a POP3 UIDL such as 17) occurs in any mailbox and proves nothing."""
+
+Known = Callable[[Sequence[bytes]], Sequence[bool]]
+
+
+def is_same(source: Source, state: State, *, known: Known) -> bool:
+    """Whether the open mailbox is that of the state.
+
+    Args:
+        source: The open mailbox.
+        state: The state.
+        known: Which mails its ledger has.
+    """
+    digest = partial(hashes.fingerprint, key=state.hash_key)
+    if source.changed(state.cursor, anchor=state.anchor, digest=digest):
+        return False
+    names = [name for name in source.sample(state.cursor, ASKED) if len(name) >= TELLING]
+    return len(names) >= FEWEST and all(known(names))

@@ -1,0 +1,166 @@
+"""From the mailbox into the store: fetches the mails of some refs, and commits what the committer hands over.
+
+What becomes of the mails (new ones, those of a reset, a request or the quarantine) is decided by whoever takes them.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from mailfetch_fetcher import metrics
+from mailfetch_fetcher.bodies import Bodies
+from mailfetch_fetcher.committer import Committer
+from mailfetch_fetcher.contract.assignment import Assignment
+from mailfetch_fetcher.environment import Environment
+from mailfetch_fetcher.errors import StoreError
+from mailfetch_fetcher.mails import build_mail, hash_of, wanted_action
+from mailfetch_fetcher.progress import Meter
+from mailfetch_fetcher.pulse import Pulse
+from mailfetch_fetcher.quarantine import log_line
+from mailfetch_fetcher.sources.base import Absent, Message, Ref, Unreadable
+from mailfetch_fetcher.sources.source import Source
+from mailfetch_fetcher.store.mailbox import Mailbox
+from mailfetch_fetcher.store.model import Batch, Blob, Mail
+
+CHUNK = 6 * 1024 * 1024
+"""Bytes of mail that one session asks for at once; its share of the process's byte budget."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fetched:
+    """A mail, ready to be committed; `cursor` is the cursor behind it."""
+
+    mail: Mail
+    cursor: str
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch
+
+
+def without_cursor(batch: Batch) -> Batch:
+    """For mails that are not the next ones: the cursor stays where it is."""
+    return dataclasses.replace(batch, cursor=None)
+
+
+class Transfer:
+    """Lives as long as one connection to the mailbox."""
+
+    def __init__(
+        self,
+        *,
+        assignment: Assignment,
+        uid_validity: str,
+        source: Source,
+        mailbox: Mailbox,
+        env: Environment,
+        pulse: Pulse,
+        meter: Meter,
+        flowing: Callable[[], None],
+    ) -> None:
+        """Does nothing yet.
+
+        Args:
+            assignment: What is wanted.
+            uid_validity: Of the open folder.
+            source: Where mails come from.
+            mailbox: Where they go.
+            env: For the byte budget.
+            pulse: Sign of life.
+            meter: Is told of each commit with mails.
+            flowing: Called after each such commit, in the writer's thread.
+        """
+        self._assignment = assignment
+        self._uid_validity = uid_validity
+        self._source = source
+        self._mailbox = mailbox
+        self._bodies = Bodies(mailbox)
+        self._env = env
+        self._pulse = pulse
+        self._meter = meter
+        self._flowing = flowing
+        self._action = wanted_action(assignment.spec)
+
+    def committer(
+        self, *, wrap: Callable[[Batch], Batch] = _as_it_is, then: Callable[[Batch], None] | None = None
+    ) -> Committer:
+        """A writer for this connection.
+
+        Args:
+            wrap: Makes of a batch what is committed.
+            then: Told of each batch that was committed, in the writer's thread.
+        """
+
+        def committed(batch: Batch) -> None:
+            self._pulse.beat()
+            if batch.mails:
+                self._flowing()
+                self._meter.committed(batch, self._mailbox.state)
+            if then:
+                then(batch)
+
+        return Committer(commit=lambda batch: self._commit(wrap(batch)), committed=committed)
+
+    def fetch(
+        self, refs: Sequence[Ref], committer: Committer, *, refetch: str = ""
+    ) -> Iterator[Fetched | Absent | Unreadable]:
+        """One result for each ref, in their order. What the consumer gave to the committer is handed over at the end.
+
+        Args:
+            refs: At most a chunk (`chunks`).
+            committer: Where the consumer puts what it takes.
+            refetch: Value of the request that asks for these mails once more.
+        """
+        share = min(CHUNK, sum(max(ref.size, 1024) for ref in refs))
+        with self._env.budget.share(share, waiting=self._pulse.check):
+            committer.limit(self._mailbox.queue_room())
+            for item in self._source.fetch(refs):
+                self._pulse.check()
+                yield self._taken(item, committer, refetch) if isinstance(item, Message) else item
+            committer.flush()
+
+    def _taken(self, item: Message, committer: Committer, refetch: str) -> Fetched:
+        body: bytes | Blob
+        if item.raw is not None:
+            body, head, sha256 = item.raw, item.raw, hash_of(item.raw)
+        else:
+            committer.drain()  # the parts of a large mail travel on the writer's own link
+            streamed = self._bodies.stream(item.parts or (), check=self._pulse.check)
+            body, head, sha256 = streamed.blob, streamed.head, streamed.sha256
+        mail = build_mail(
+            item,
+            folder=self._assignment.folder,
+            uid_validity=self._uid_validity,
+            action=self._action,
+            body=body,
+            head=head,
+            sha256=sha256,
+            refetch=refetch,
+        )
+        return Fetched(mail=mail, cursor=item.cursor)
+
+    def _commit(self, batch: Batch) -> None:
+        lines = (*batch.log, *map(log_line, batch.quarantine))
+        try:
+            with metrics.COMMIT_SECONDS.time():
+                mails = tuple(map(self._bodies.stored, batch.mails))
+                self._mailbox.commit(dataclasses.replace(batch, mails=mails, log=lines))
+        except StoreError as e:
+            if e.reason == "QueueFull":  # refused as a whole; after other failures it may have been committed
+                self._bodies.abandon()
+            raise
+        self._bodies.committed()
+
+
+def chunks(refs: Sequence[Ref]) -> Iterator[list[Ref]]:
+    """Runs of mails of at most `CHUNK` bytes (by the server's word; one larger mail is a run of its own)."""
+    run: list[Ref] = []
+    total = 0
+    for ref in refs:
+        if run and total + ref.size > CHUNK:
+            yield run
+            run, total = [], 0
+        run.append(ref)
+        total += ref.size
+    if run:
+        yield run
