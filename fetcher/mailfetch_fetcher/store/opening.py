@@ -106,7 +106,7 @@ def _create(
     args += new_state(wish, created=rfc3339(clock.now()))
     names = [keys.state, keys.lease, *aside_pairs(keys)]
     reply = link.call(*scripts.evaluate(scripts.CREATE, keys=names, args=args))
-    _raise_if_held(reply, keys)
+    raise_if_held(reply, keys)
     return bool(reply[0] == b"OK")
 
 
@@ -125,13 +125,18 @@ def _take(
     args += [wish.gate_epoch, state.identity, wish.identity]
     names = [keys.state, keys.lease, keys.stats, keys.stream.connections]
     reply = link.call(*scripts.evaluate(scripts.TAKE, keys=names, args=args))
-    _raise_if_held(reply, keys)
+    raise_if_held(reply, keys)
     if reply[0] != b"OK":
         return None
     return decode_state(fields_of(reply[2:]), messages=int(reply[1]))
 
 
-def _raise_if_held(reply: list[bytes], keys: ConnectionKeys) -> None:
+def raise_if_held(reply: list[bytes], keys: ConnectionKeys) -> None:
+    """Refuses if a script answered that another pod holds the lease.
+
+    Raises:
+        StoreError: with the time until it may be free.
+    """
     if reply[0] != b"HELD":
         return
     pod, seconds = reply[1].decode().partition(" ")[0], int(reply[2]) / 1000

@@ -30,6 +30,11 @@ SETTLE: Final = _load("settle")
 TRIM: Final = _load("trim")
 SWEEP: Final = _load("sweep")
 ACKS: Final = _load("acks")
+PURGE_HOLD: Final = _load("purge_hold")
+PURGE_LOOK: Final = _load("purge_look")
+PURGE_ENTRIES: Final = _load("purge_entries")
+PURGE_STREAM: Final = _load("purge_stream")
+PURGE_END: Final = _load("purge_end")
 PREFLIGHT: Final = _load("preflight")
 
 

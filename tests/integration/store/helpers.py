@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,7 +10,17 @@ from mailfetch_fetcher.clock import Clock
 from mailfetch_fetcher.contract.keys import ConnectionKeys, StreamKeys
 from mailfetch_fetcher.store.lease import LeaseKeeper
 from mailfetch_fetcher.store.mailbox import Mailbox
-from mailfetch_fetcher.store.model import Batch, Blob, LogLine, Mail, Owner, QueuePolicy, State, WantedAction
+from mailfetch_fetcher.store.model import (
+    Batch,
+    Blob,
+    LogLine,
+    Mail,
+    Owner,
+    Quarantined,
+    QueuePolicy,
+    State,
+    WantedAction,
+)
 from mailfetch_fetcher.store.target import parse_target
 
 STREAM = StreamKeys(namespace="helpdesk", stream="support")
@@ -137,7 +148,7 @@ def mail(
     body: bytes | Blob = b"the body",
     identity: bytes | None = None,
     action: WantedAction | None = SEEN,
-    **fields: str,
+    **fields: Any,
 ) -> Mail:
     """The mail with this UID."""
     return Mail(
@@ -152,6 +163,32 @@ def mail(
         action=action,
         **fields,
     )
+
+
+def named(uid: int, *, ref: str = "", **fields: Any) -> Mail:
+    """The mail with this number on a server where mails have names."""
+    made = mail(0, identity=f"<{uid}@example.com>".encode(), **fields)
+    return replace(made, ref=ref or f"uidl-{uid}/1", uid_validity="", name=name(uid))
+
+
+def name(uid: int) -> bytes:
+    """The name of `named`."""
+    return f"uidl 1 uidl-{uid}".encode()
+
+
+def quarantined(uid: int, *, with_name: bool = False, **fields: Any) -> Quarantined:
+    """A record of the mail with this UID."""
+    values: dict[str, Any] = {
+        "size": 10,
+        "kind": "Unreadable",
+        "detail": "NO",
+        "since": 100,
+        "attempts": 1,
+        "retry": 200,
+    }
+    ref = f"uidl-{uid}/1" if with_name else f"1700000000/{uid}"
+    values |= {"ref": ref, "uid": 0 if with_name else uid, "name": name(uid) if with_name else b""}
+    return Quarantined(**(values | fields))
 
 
 def batch(*mails: Mail, cursor: str = "", log: tuple[LogLine, ...] = ()) -> Batch:

@@ -52,16 +52,16 @@ def no_wait(_: float) -> None:
 
 def test_what_is_durable_is_given_out(store: Store) -> None:
     mailbox = store.opened(wait=no_wait)
-    assert mailbox.durable_actions() == []
+    assert mailbox.due_actions().actions == []
     mailbox.commit(batch(mail(1), mail(2)))
-    actions = mailbox.durable_actions()
+    actions = mailbox.due_actions().actions
     assert [(a.uid_validity, a.uid, a.kind, a.phase) for a in actions] == [
         ("1700000000", 1, "MarkSeen", "pending"),
         ("1700000000", 2, "MarkSeen", "pending"),
     ]
     assert [a.entry for a in actions] == store.ids()
     assert [a.fingerprint for a in actions] == [mailbox.digest(b"<%d@example.com>" % uid) for uid in (1, 2)]
-    assert [a.uid for a in mailbox.durable_actions(1)] == [1]
+    assert [a.uid for a in mailbox.due_actions(1).actions] == [1]
 
 
 def test_the_order_is_read_write_wait_on_one_connection(kind: Kind, store: Store) -> None:
@@ -69,7 +69,7 @@ def test_the_order_is_read_write_wait_on_one_connection(kind: Kind, store: Store
     mailbox.commit(batch(mail(1)))
     barrier_before = int(store.client.get(KEYS.barrier) or 0)
     with monitor(store) as seen:
-        assert mailbox.durable_actions()
+        assert mailbox.due_actions().actions
     assert len({port for port, _ in seen.commands}) == 1
     order = [words[0] for _, words in seen.commands if words[0] in ("ZRANGE", "EVAL", "WAITAOF")]
     assert order == ["ZRANGE", "EVAL", *(["WAITAOF"] if kind == "valkey" else [])]
@@ -79,7 +79,7 @@ def test_the_order_is_read_write_wait_on_one_connection(kind: Kind, store: Store
 def test_an_empty_outbox_writes_nothing(store: Store) -> None:
     mailbox = store.opened()
     with monitor(store) as seen:
-        assert mailbox.durable_actions() == []
+        assert mailbox.due_actions().actions == []
     assert [words[0] for _, words in seen.commands] == ["ZRANGE"]
 
 
@@ -98,7 +98,7 @@ def test_an_unsafe_setting_holds_actions_and_downloading_goes_on(
     assert mailbox.safety().ok
     store.client.config_set(setting, value)
     mailbox.commit(batch(mail(1)))
-    assert mailbox.durable_actions() == []
+    assert mailbox.due_actions().actions == []
     assert not mailbox.safety().ok
     assert remedy in mailbox.safety().message
     mailbox.commit(batch(mail(2)))
@@ -113,9 +113,9 @@ def test_safe_again_means_given_out_again(store: Store) -> None:
     mailbox.commit(batch(mail(1)))
     good = store.client.config_get("appendfsync")["appendfsync"]
     store.client.config_set("appendfsync", "no")
-    assert mailbox.durable_actions() == []
+    assert mailbox.due_actions().actions == []
     store.client.config_set("appendfsync", good)
-    assert len(mailbox.durable_actions()) == 1
+    assert len(mailbox.due_actions().actions) == 1
     assert mailbox.safety().ok
 
 
@@ -124,7 +124,7 @@ def test_settings_that_nobody_may_read_hold_actions(server: RedisServer, store: 
     store.client.execute_command("ACL", "SETUSER", "fetcher", "on", ">secret", "~mail:*", "+@all", rule)
     mailbox = store.opened(url=f"redis://fetcher:secret@127.0.0.1:{server.port}/0")
     mailbox.commit(batch(mail(1)))
-    assert mailbox.durable_actions() == []
+    assert mailbox.due_actions().actions == []
     assert "ACL SETUSER" in mailbox.safety().message
     assert len(store.entries()) == 1
 
@@ -134,7 +134,7 @@ def test_a_demoted_server_holds_actions(store: Store) -> None:
     mailbox.commit(batch(mail(1)))
     store.client.execute_command("REPLICAOF", "127.0.0.1", "1")
     with pytest.raises(StoreError, match="replica"):
-        mailbox.durable_actions()
+        mailbox.due_actions()
 
 
 def test_a_restart_between_reading_and_waiting_gives_out_nothing(store: Store, proxy: FaultProxy) -> None:
@@ -142,9 +142,9 @@ def test_a_restart_between_reading_and_waiting_gives_out_nothing(store: Store, p
     mailbox.commit(batch(mail(1)))
     proxy.lose_reply_to(KEYS.barrier.encode())
     with pytest.raises(StoreError, match="no connection"):
-        mailbox.durable_actions()
+        mailbox.due_actions()
     with pytest.raises(Fenced, match="ended"):  # what was read on the dead link is worth nothing
-        mailbox.durable_actions()
+        mailbox.due_actions()
 
 
 def test_two_servers_behind_one_address_are_noticed(kind: Kind, server: RedisServer, store: Store) -> None:
@@ -156,7 +156,7 @@ def test_two_servers_behind_one_address_are_noticed(kind: Kind, server: RedisSer
         assert there._writer
         mailbox._writer.link = there._writer.link  # as if the writer had been led to another server
         with pytest.raises(StoreError, match="another Redis"):
-            mailbox.durable_actions()
+            mailbox.due_actions()
 
 
 def test_a_lost_lease_gives_out_nothing(store: Store) -> None:
@@ -165,16 +165,15 @@ def test_a_lost_lease_gives_out_nothing(store: Store) -> None:
     store.client.delete(KEYS.lease)
     open_new(store.mailbox(pod="pod-2"))
     with pytest.raises(Fenced):
-        mailbox.durable_actions()
+        mailbox.due_actions()
 
 
 def test_a_barrier_confirms_the_lease(store: Store) -> None:
     mailbox = store.opened()
     mailbox.commit(batch(mail(1)))
     store.client.pexpire(KEYS.lease, 3_000)
-    assert mailbox.durable_actions()
+    assert mailbox.due_actions().actions
     assert store.client.pttl(KEYS.lease) > 20_000
-    assert mailbox.lease_fresh()
 
 
 # -- without WAITAOF -----------------------------------------------------------------------
@@ -195,7 +194,7 @@ def test_redis_7_0_waits_until_an_fsync_was_seen(everysec: Store) -> None:
 
     mailbox = everysec.opened(wait=wait)
     mailbox.commit(batch(mail(1)))
-    assert len(mailbox.durable_actions()) == 1
+    assert len(mailbox.due_actions().actions) == 1
     assert 1 <= len(waited) <= 5
     assert set(waited) == {2.1}
 
@@ -203,4 +202,4 @@ def test_redis_7_0_waits_until_an_fsync_was_seen(everysec: Store) -> None:
 def test_redis_7_0_gives_out_nothing_while_a_setting_becomes_unsafe(everysec: Store) -> None:
     mailbox = everysec.opened(wait=lambda _: everysec.client.config_set("appendfsync", "no"))
     mailbox.commit(batch(mail(1)))
-    assert mailbox.durable_actions() == []
+    assert mailbox.due_actions().actions == []

@@ -134,7 +134,6 @@ def test_when_memory_is_full_acknowledged_entries_make_room_for_a_part(store: St
     policy = QueuePolicy(consumer_groups=("tickets",))
     mailbox = store.opened(policy=policy)
     mailbox.commit(batch(*(mail(uid, body=b"x" * 60_000, action=None) for uid in range(1, 41))))
-    store.client.xgroup_create(STREAM.queue, "tickets", id="0")
     store.client.xreadgroup("tickets", "worker", {STREAM.queue: ">"}, count=40, noack=True)
     writer = mailbox.start_blob()
     store.client.config_set("maxmemory", store.client.info("memory")["used_memory"] - 300_000)

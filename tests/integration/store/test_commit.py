@@ -5,9 +5,8 @@ from typing import Any
 import pytest
 
 from mailfetch_fetcher.errors import Fenced, GateClosed, StoreError
-from mailfetch_fetcher.store import scripts
-from mailfetch_fetcher.store.commit import CommitPlan, build_commit
-from mailfetch_fetcher.store.hashes import ledger_numbers
+from mailfetch_fetcher.store import hashes, scripts
+from mailfetch_fetcher.store.commit import CommitPlan, build_commit, number_mails
 from mailfetch_fetcher.store.link import Link
 from mailfetch_fetcher.store.model import LogLine, Mail, QueuePolicy, WantedAction
 from mailfetch_fetcher.store.target import parse_target
@@ -41,7 +40,7 @@ def test_the_entry_has_the_documented_fields_in_order(store: Store) -> None:
         *("id", "connection", "folder", "uid", "message_id", "from", "to", "subject", "date", "received"),
         *("committed", "size", "sha256", "flags", "raw"),
     ]
-    assert entry["id"] == mailbox.entry_id("1700000000/7")
+    assert entry["id"] == hashes.entry_id(mailbox.state.state_id, "1700000000/7")
     assert (entry["connection"], entry["folder"], entry["uid"], entry["size"]) == ("inbox", "Zustellung", "7", "11")
     assert entry["raw"].encode("latin-1") == b"raw \x00\xff bytes"
     assert entry["subject"].encode("latin-1").decode() == "Grüße ?"
@@ -145,8 +144,7 @@ def test_the_same_command_again_changes_nothing(store: Store) -> None:
         committed="2026-01-31T08:15:00Z",
         max_length=1000,
     )
-    identities = [m.identity for m in plan.batch.mails]
-    command = build_commit(plan, ledger_numbers(identities, key=state.hash_key, known={}))
+    command = build_commit(plan, number_mails(plan, known={}))
     link = Link(parse_target(store.url, ca_file=None))
     assert link.call(*command)[0] == b"OK"
     after = store.snapshot()

@@ -194,7 +194,7 @@ def test_leases_and_actions_go_on_when_memory_is_full(store: Store) -> None:
     mailbox.confirm_lease()
     again = store.mailbox()
     open_new(again)
-    assert [a.uid for a in again.durable_actions(10)] == [1]
+    assert [a.uid for a in again.due_actions(10).actions] == [1]
 
 
 # -- not now -------------------------------------------------------------------------------

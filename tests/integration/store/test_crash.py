@@ -59,7 +59,7 @@ class Driver:
             cursor = self.acknowledged = mails[-1].uid
             self._seq = mailbox.state.seq
             if self.chance.random() < 0.2:
-                actions = mailbox.durable_actions(50)
+                actions = mailbox.due_actions(50).actions
                 self.acted += [a.uid for a in actions]
                 mailbox.settle([Outcome(action=a, result="done") for a in actions])
 

@@ -85,7 +85,6 @@ def test_a_session_that_makes_progress_keeps_its_lease(server: RedisServer, cloc
         mailbox.progress()
         store.leases.renew_all()
         assert store.client.pttl(KEYS.lease) > 20_000
-        assert mailbox.lease_fresh()
         mailbox.commit(batch(mail(1)))
 
 
@@ -113,10 +112,10 @@ def test_a_slow_move_is_no_hanging(server: RedisServer, clock: FakeClock) -> Non
         store.client.config_set("appendfsync", "always")
         mailbox = store.opened()
         mailbox.commit(batch(mail(1, action=WantedAction(kind="Move", folder="Done"))))
-        (action,) = mailbox.durable_actions()
+        (action,) = mailbox.due_actions().actions
         mailbox.progress(within=60)
         clock.seconds += 50
-        mailbox.advance(action, "copying")
+        mailbox.advance([action], "copying")
         clock.seconds += 50
         store.leases.renew_all()
         mailbox.outbox_size()
@@ -140,7 +139,7 @@ def test_a_lease_taken_over_fences_everything(store: Store) -> None:
     store.leases.renew_all()
     for call in (
         lambda: mailbox.commit(batch(mail(2))),
-        lambda: mailbox.durable_actions(),
+        lambda: mailbox.due_actions(),
         lambda: mailbox.confirm_lease(),
         lambda: mailbox.outbox_size(),
         lambda: mailbox.trim(),
@@ -148,7 +147,6 @@ def test_a_lease_taken_over_fences_everything(store: Store) -> None:
     ):
         with pytest.raises(Fenced, match="another fetcher"):
             call()
-    assert not mailbox.lease_fresh()
     assert store.snapshot() == before
 
 
@@ -166,18 +164,6 @@ def test_a_lease_that_ran_out_without_a_successor_goes_on(store: Store) -> None:
     store.leases.renew_all()
     assert store.client.get(KEYS.lease).startswith(b"pod-1 ")
     mailbox.commit(batch(mail(1)))
-
-
-def test_a_lease_is_fresh_for_a_third_of_its_life(server: RedisServer, clock: FakeClock) -> None:
-    with store_on(server.url, server.client(), clock=clock, ttl=30) as store:
-        mailbox = store.opened()
-        assert mailbox.lease_fresh()
-        clock.seconds += 9.9
-        assert mailbox.lease_fresh()
-        clock.seconds += 0.2
-        assert not mailbox.lease_fresh()
-        mailbox.confirm_lease()
-        assert mailbox.lease_fresh()
 
 
 def test_an_outage_of_redis_loses_no_lease(server: RedisServer, store: Store) -> None:

@@ -29,11 +29,9 @@ def read(store: Store, count: int, *, group: str = "tickets", ack: bool = True) 
 
 
 def filled(store: Store, uids: Sequence[int], *, policy: QueuePolicy = AT_ONCE) -> Mailbox:
-    """A queue without pending actions, and its group."""
+    """A queue without pending actions; its groups are made by opening."""
     mailbox = store.opened(policy=policy)
     mailbox.commit(batch(*(mail(uid, action=None) for uid in uids)))
-    for group in policy.consumer_groups:
-        store.client.xgroup_create(STREAM.queue, group, id="0")
     return mailbox
 
 
@@ -96,7 +94,6 @@ def test_groups_and_outboxes_of_other_connections_of_the_stream_count(store: Sto
     policy = QueuePolicy(consumer_groups=("archive",), queue_seconds=0)
     other = store.opened(keys=STREAM.connection("second"), policy=policy)
     other.commit(batch(mail(4)))  # with a pending action
-    store.client.xgroup_create(STREAM.queue, "archive", id="0")
     read(store, 4)
     assert mailbox.trim() == 0  # archive has not read
     read(store, 4, group="archive")
@@ -159,7 +156,6 @@ def test_a_blob_goes_with_its_entry_and_only_then(store: Store) -> None:
         writer.append(b"x" * 70_000)
         blobs.append(writer.finish())
         mailbox.commit(batch(mail(uid, body=blobs[-1], action=None)))
-    store.client.xgroup_create(STREAM.queue, "tickets", id="0")
     read(store, 1)
     assert mailbox.trim() == 1
     assert not store.client.exists(STREAM.blob(blobs[0].blob_id))
@@ -189,7 +185,6 @@ def test_at_max_length_a_missing_group_is_named(store: Store) -> None:
 def test_at_max_length_pending_actions_are_named(store: Store) -> None:
     mailbox = store.opened(policy=QueuePolicy(consumer_groups=("tickets",), max_length=2))
     mailbox.commit(batch(mail(1), mail(2)))
-    store.client.xgroup_create(STREAM.queue, "tickets", id="0")
     read(store, 2)
     with pytest.raises(StoreError, match="after-download actions of connection inbox"):
         mailbox.commit(batch(mail(3)))
@@ -199,7 +194,6 @@ def test_at_max_length_pending_actions_are_named(store: Store) -> None:
 def test_full_memory_trims_what_was_acknowledged(store: Store) -> None:
     mailbox = store.opened(policy=QueuePolicy(consumer_groups=("tickets",)))
     mailbox.commit(batch(*(mail(uid, body=b"x" * 60_000, action=None) for uid in range(1, 21))))
-    store.client.xgroup_create(STREAM.queue, "tickets", id="0")
     store.client.xreadgroup("tickets", "worker", {STREAM.queue: ">"}, count=15, noack=True)
     store.client.config_set("maxmemory", store.client.info("memory")["used_memory"] - 300_000)
     mailbox.commit(batch(mail(21, action=None)))
@@ -227,5 +221,5 @@ def test_another_owner_may_not_trim(store: Store) -> None:
 
 def test_an_empty_queue_is_fine(store: Store) -> None:
     assert store.opened(policy=AT_ONCE).trim() == 0
-    assert not store.client.exists(STREAM.queue)
+    assert store.client.xlen(STREAM.queue) == 0
     assert store.client.hgetall(STREAM.connections) == {b"inbox": b'["tickets"]'}

@@ -45,7 +45,6 @@ def test_what_is_written_is_read(folder: str, phase: ActionPhase, same: bool) ->
         "",
         "1/2",
         "1/x ff Move pending 1-1 ",
-        "12 ff Move pending 1-1 ",
         "1/2 ff Burn pending 1-1 ",
         "1/2 ff Move now 1-1 ",
     ],

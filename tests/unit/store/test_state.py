@@ -83,4 +83,4 @@ def test_put_aside_is_all_that_a_state_owns_and_nothing_of_others() -> None:
     assert moves[keys.known(BUCKETS - 1)] == f"{keys.prev}:known:{BUCKETS - 1}"
     assert all(key.startswith(keys.prefix + ":") for key in pairs)
     assert keys.stats not in moves
-    assert len(set(pairs)) == len(pairs) == 2 * (BUCKETS + 3)
+    assert len(set(pairs)) == len(pairs) == 2 * (BUCKETS + 5)
