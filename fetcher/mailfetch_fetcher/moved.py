@@ -32,5 +32,7 @@ def is_same(source: Source, state: State, *, known: Known) -> bool:
     digest = partial(hashes.fingerprint, key=state.hash_key)
     if source.changed(state.cursor, anchor=state.anchor, digest=digest):
         return False
-    names = [name for name in source.sample(state.cursor, ASKED) if len(name) >= TELLING]
+    names = source.sample(state.cursor, ASKED)
+    if source.by_name:
+        names = [name for name in names if len(name) >= TELLING]
     return len(names) >= FEWEST and all(known(names))

@@ -6,19 +6,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
+import msgspec
+
 from mailfetch_fetcher.clock import Clock, rfc3339
 from mailfetch_fetcher.connect import make_source
 from mailfetch_fetcher.contract import probe as contract
 from mailfetch_fetcher.contract import secrets
 from mailfetch_fetcher.contract.assignment import Assignment, decode, fingerprint
 from mailfetch_fetcher.contract.keys import StreamKeys
-from mailfetch_fetcher.contract.probe import Estimate, ProbeResult, Step, StepName, StoreState
+from mailfetch_fetcher.contract.probe import ProbeResult, Step, StepName, StoreState
 from mailfetch_fetcher.contract.report import Problem
+from mailfetch_fetcher.counting import count
 from mailfetch_fetcher.environment import redis_target
 from mailfetch_fetcher.errors import FetchError
-from mailfetch_fetcher.sources.base import Opened, Snapshot
-from mailfetch_fetcher.store.model import State
-from mailfetch_fetcher.store.read import read_state
+from mailfetch_fetcher.moved import is_same
+from mailfetch_fetcher.store.read import LedgerView, read_state
 
 log = logging.getLogger(__name__)
 STEPS: Sequence[StepName] = get_args(StepName)
@@ -53,29 +55,17 @@ def examine(a: Assignment, *, cluster_id: str, secrets: Path, redis: Path, clock
     """Tests the way to the mailbox, then counts against the checkpoint in Redis. Never raises `FetchError`."""
     steps = Steps(clock)
     now = rfc3339(clock.now())
-    base = ProbeResult(uid=a.uid, fingerprint=fingerprint(a), time=now)
+    result = ProbeResult(uid=a.uid, fingerprint=fingerprint(a), time=now)
     try:
-        look, opened, state = _look(a, steps, cluster_id=cluster_id, secrets=secrets, redis=redis)
+        result = _look(a, result, steps, cluster_id=cluster_id, secrets=secrets, redis=redis)
     except FetchError as e:
-        problem = Problem(reason=e.reason, message=e.message, time=now)
-        return ProbeResult(uid=a.uid, fingerprint=base.fingerprint, time=now, steps=tuple(steps.done), problem=problem)
-    same = state is None or state.identity == a.identity
-    return ProbeResult(
-        uid=a.uid,
-        fingerprint=base.fingerprint,
-        time=now,
-        steps=tuple(steps.done),
-        estimate=estimate(look, opened, state if same else None),
-        state=StoreState(
-            state_id=state.state_id if state else "", same_mailbox=same, gate_epoch=state.gate_epoch if state else 0
-        ),
-        uid_validity=opened.uid_validity,
-    )
+        result = msgspec.structs.replace(result, problem=Problem(reason=e.reason, message=e.message, time=now))
+    return msgspec.structs.replace(result, steps=tuple(steps.done))
 
 
 def _look(
-    a: Assignment, steps: Steps, *, cluster_id: str, secrets: Path, redis: Path
-) -> tuple[Snapshot, Opened, State | None]:
+    a: Assignment, result: ProbeResult, steps: Steps, *, cluster_id: str, secrets: Path, redis: Path
+) -> ProbeResult:
     source = make_source(a, secrets=secrets, observe=steps)
     try:
         try:
@@ -83,56 +73,27 @@ def _look(
         except FetchError as e:
             steps.failed(e.message)
             raise
+        target = redis_target(redis, namespace=a.namespace)
         keys = StreamKeys(namespace=a.namespace, stream=a.stream).connection(a.name)
-        state = read_state(redis_target(redis, namespace=a.namespace), keys)
+        state = read_state(target, keys)
         if state and state.cluster_id != cluster_id:
             raise FetchError(
                 "InvalidConfiguration",
                 f"this Redis already holds connection {a.name} of another cluster (id {state.cluster_id}); "
                 "use another Redis or another spec.queue.stream",
             )
-        known = state and state.identity == a.identity and _is_current(state, opened)
-        return (
-            source.snapshot(state.cursor if state and known else "", known=lambda n: [False for _ in n], unseen=True),
-            opened,
-            state,
-        )
+        found = StoreState()
+        if state is None:
+            estimate = count(source, a, state=None, ledger=None)
+        else:
+            with LedgerView(target, keys, state) as ledger:
+                moved = state.identity != a.identity and is_same(source, state, known=ledger.known)
+                same = moved or state.identity == a.identity
+                estimate = count(source, a, state=state if same else None, ledger=ledger)
+            found = StoreState(state_id=state.state_id, same_mailbox=same, moved=moved, gate_epoch=state.gate_epoch)
+        return msgspec.structs.replace(result, estimate=estimate, state=found, uid_validity=opened.uid_validity)
     finally:
         source.close()
-
-
-def _is_current(state: State, opened: Opened) -> bool:
-    return not state.cursor or state.cursor.split(":")[0] == opened.uid_validity
-
-
-def estimate(look: Snapshot, opened: Opened, state: State | None) -> Estimate:
-    """What the counts mean (pure).
-
-    Args:
-        look: Counted beyond the checkpoint, or from the beginning if there is none.
-        opened: The mailbox.
-        state: The checkpoint of this mailbox, or None.
-    """
-    notes = []
-    reset = state is not None and not _is_current(state, opened)
-    if reset and state:
-        notes.append(
-            f"UIDVALIDITY changed from {state.cursor.split(':')[0]} to {opened.uid_validity}: "
-            "all mails are counted as new, most of them are in the queue already"
-        )
-    elif not look.exact:
-        notes.append("the server does not tell the exact number beyond the checkpoint")
-    known = state is not None and bool(state.cursor)
-    return Estimate(
-        new_messages=look.new,
-        total_messages=look.total,
-        unseen_messages=max(look.unseen, 0),
-        mailbox="Known" if known else "New",
-        accuracy="VeryLow" if reset else "Exact" if look.exact else "Fair",
-        confidence="Low" if reset else "High" if look.exact else "Medium",
-        method="UidRange" if known and not reset else "Count",
-        notes=tuple(notes),
-    )
 
 
 def run_probe_job() -> int:

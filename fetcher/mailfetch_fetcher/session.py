@@ -9,7 +9,6 @@ import logging
 import math
 import random
 import threading
-from functools import partial
 
 from mailfetch_fetcher import backoff
 from mailfetch_fetcher.auth.password import SecretWatch
@@ -28,7 +27,7 @@ from mailfetch_fetcher.sources.pop3 import Pop3Source
 from mailfetch_fetcher.sources.source import Source
 from mailfetch_fetcher.store.mailbox import Mailbox
 from mailfetch_fetcher.store.model import Owner, QueuePolicy
-from mailfetch_fetcher.store.read import read_known
+from mailfetch_fetcher.store.read import LedgerView
 from mailfetch_fetcher.store.target import Target
 from mailfetch_fetcher.work import Work
 
@@ -175,8 +174,8 @@ class Session:
         if before and before.identity != a.identity and before.cluster_id == self._cluster_id:
             opened = self._connect(pulse)
             assert self._source
-            known = partial(read_known, target, self._keys, before)
-            moved = is_same(self._source, before, known=known)
+            with LedgerView(target, self._keys, before) as ledger:
+                moved = is_same(self._source, before, known=ledger.known)
         state = mailbox.open(
             identity=a.identity,
             gate_epoch=a.gate_epoch,

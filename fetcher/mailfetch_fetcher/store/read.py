@@ -1,12 +1,16 @@
 """Looks at a mailbox's state that take nothing and write nothing: for the probe, and before the lease is taken."""
 
+from collections import Counter
 from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Self
 
 import redis
 
 from mailfetch_fetcher.contract.keys import ConnectionKeys
+from mailfetch_fetcher.store import hashes
 from mailfetch_fetcher.store.failures import error_text, refused
-from mailfetch_fetcher.store.ledger import are_known
+from mailfetch_fetcher.store.ledger import are_known, are_members
 from mailfetch_fetcher.store.link import Link
 from mailfetch_fetcher.store.model import State
 from mailfetch_fetcher.store.state import decode_state, fields_of
@@ -30,14 +34,30 @@ def read_state(target: Target, keys: ConnectionKeys) -> State | None:
     return decode_state(fields, messages=messages)
 
 
-def read_known(target: Target, keys: ConnectionKeys, state: State, names: Sequence[bytes]) -> list[bool]:
-    """Which of these mails were committed, count as old, or are in quarantine; as `Mailbox.known`.
+class LedgerView:
+    """Asks the ledger of a state; use it as a context manager."""
 
-    Raises:
-        StoreError: Redis cannot be reached or refuses.
-    """
-    link = Link(target)
-    try:
-        return are_known(link, names, keys=keys, hash_key=state.hash_key)
-    finally:
-        link.close()
+    def __init__(self, target: Target, keys: ConnectionKeys, state: State) -> None:
+        self._link = Link(target)
+        self._keys = keys
+        self._key = state.hash_key
+        self._counted: Counter[bytes] = Counter()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        self._link.close()
+
+    def known(self, names: Sequence[bytes]) -> list[bool]:
+        """Which of these mails were committed, count as old, or are in quarantine; as `Mailbox.known`."""
+        return are_known(self._link, names, keys=self._keys, hash_key=self._key)
+
+    def walk(self, identities: Sequence[bytes]) -> list[bool]:
+        """Which of the next mails of a walk through the mailbox the ledger has; as `Stage.walk`, but counts in memory."""
+        numbers = []
+        for identity in identities:
+            digest = blake2b(identity, digest_size=16).digest()
+            self._counted[digest] += 1
+            numbers.append(hashes.ledger_number(identity, self._counted[digest], key=self._key))
+        return are_members(self._link, numbers, key_of=self._keys.known)
