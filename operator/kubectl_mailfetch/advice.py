@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from kubectl_mailfetch.gate import acknowledgement_needed, hopeless
+from kubectl_mailfetch.gate import acknowledgement_needed
 from kubectl_mailfetch.model import ACKNOWLEDGE, TEST, Connection
 
 Advice = Sequence[str]
@@ -19,7 +19,8 @@ def advice(connection: Connection) -> Advice:
             "The operator has not looked at it yet. If that lasts longer than a minute, look at the operator:",
             _OPERATOR,
         ]
-    if connection.enabled == (reason == "Disabled") and reason != "InvalidConfiguration":
+    switched = connection.enabled == (reason == "Disabled")
+    if switched and reason not in ("InvalidConfiguration", *_DELETED):
         return [
             "The annotation mailfetch.dev/enable was changed, and the operator has not taken note of it yet. If that"
             " lasts longer than a minute, look at the operator:",
@@ -44,8 +45,6 @@ def _disabled(c: Connection) -> Advice:
 
 
 def _awaiting(c: Connection) -> Advice:
-    if hopeless(c):
-        return ["What the message says: no approval helps here."]
     value = acknowledgement_needed(c)
     lines = ["Accept the backlog:", f"$ kubectl mailfetch enable {object_args(c)}"]
     if value:
@@ -120,6 +119,20 @@ def _store(_: Connection) -> Advice:
     return ["Look at Redis; docs/operations.md has the settings that it needs. Fetching resumes by itself."]
 
 
+def _purging(_: Connection) -> Advice:
+    return ["Nothing: the connection was deleted, and it goes as soon as its data in Redis is removed."]
+
+
+def _purge_failed(c: Connection) -> Advice:
+    patch = '{"spec":{"deletionPolicy":"Retain"}}'
+    return [
+        "The connection was deleted, and waits for its data in Redis to be removed. Remove the cause (it is tried again"
+        " by itself), or let it go and leave the data there:",
+        f"$ kubectl patch mconn {object_args(c)} --type=merge -p '{patch}'",
+    ]
+
+
+_DELETED = ("Purging", "PurgeFailed")
 _BY_REASON: dict[str, Callable[[Connection], Advice]] = {
     "Disabled": _disabled,
     "AwaitingApproval": _awaiting,
@@ -136,4 +149,6 @@ _BY_REASON: dict[str, Callable[[Connection], Advice]] = {
     "FetcherUnavailable": _fetcher,
     "FetcherLost": _fetcher,
     "Pending": _pending,
+    "Purging": _purging,
+    "PurgeFailed": _purge_failed,
 }

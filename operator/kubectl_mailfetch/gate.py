@@ -24,11 +24,10 @@ def acknowledged(connection: Connection) -> int | None:
 def acknowledgement_needed(connection: Connection) -> str | None:
     """The exact value that `mailfetch.dev/acknowledge` must have to open the gate, or None.
 
-    None means that the gate is open, that nothing was counted yet, that the backlog needs no acknowledgement, or that
-    none would help.
+    None means that the gate is open, that nothing was counted yet, or that the backlog needs no acknowledgement.
     """
     estimate = connection.estimate
-    if estimate is None or connection.condition("Approved").status == "True" or hopeless(connection):
+    if estimate is None or connection.condition("Approved").status == "True":
         return None
     accepted = acknowledged(connection)
     if accepted == -1:
@@ -46,18 +45,11 @@ def acknowledgement(connection: Connection, messages: int) -> str:
     return f"{messages}/{connection.epoch}" if connection.epoch > 1 else str(messages)
 
 
-def hopeless(connection: Connection) -> bool:
-    """Whether the server numbered the mails anew: this version would stop at the same place after an approval."""
-    estimate = connection.estimate
-    reason = connection.text("status", "approval", "reason")
-    return estimate is not None and estimate.confidence == "Low" and reason in EXPLICIT
-
-
 def settled(connection: Connection) -> bool:
     """Whether waiting longer after enabling would tell nothing new."""
     if connection.condition("Active").status == "True":
         return True
     reason = connection.ready.reason
     if reason == "AwaitingApproval":
-        return acknowledgement_needed(connection) is not None or hopeless(connection)
+        return acknowledgement_needed(connection) is not None
     return reason not in IN_MOTION

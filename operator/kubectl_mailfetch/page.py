@@ -132,6 +132,9 @@ def _fetch(c: Connection, now: datetime) -> Iterator[Line]:
     yield Line(
         label="Lag", text=f"{lag:,} at the server, not yet in the queue" if isinstance(lag, int) else "not known"
     )
+    if quarantined := c.number("status", "fetch", "quarantined"):
+        text = f"{quarantined:,} set aside, because they cannot be downloaded; tried again by themselves"
+        yield Line(label="Quarantine", text=text, tone="wait")
     yield Line(label="Last mail", text=ago(moment(c.dig("status", "fetch", "lastMessageTime")), now=now))
     yield Line(label="Last success", text=ago(moment(c.dig("status", "fetch", "lastSuccessTime")), now=now))
     failures = c.number("status", "fetch", "consecutiveFailures")
@@ -156,9 +159,11 @@ def _progress(c: Connection, done: int, total: int, now: datetime) -> str:
 def _after(c: Connection) -> Iterator[Line]:
     action = c.text("spec", "afterDownload", "action") or "MarkSeen"
     target = f" to {c.text('spec', 'afterDownload', 'folder')}" if action == "Move" else ""
-    yield Line(
-        label="After download", text=f"{action}{target}, when {c.text('spec', 'afterDownload', 'when') or 'Persisted'}"
-    )
+    when = c.text("spec", "afterDownload", "when") or "Persisted"
+    group, delay = c.text("spec", "afterDownload", "consumerGroup"), c.text("spec", "afterDownload", "delay")
+    when += f" by {group}" if group else ""
+    when += f", {delay} after it was stored at the earliest" if delay not in ("", "0s") else ""
+    yield Line(label="After download", text=f"{action}{target}, when {when}")
     found = c.condition("AfterDownload")
     if found.reason:
         text = f"{found.reason}: {found.message}" if found.message else found.reason

@@ -105,7 +105,7 @@ def prune(kind: str, raw: Mapping[str, Any]) -> Object:
         key: meta[key]
         for key in (
             "name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp",
-            "labels", "ownerReferences",
+            "finalizers", "labels", "ownerReferences",
         )
         if key in meta
     }  # fmt: skip

@@ -17,20 +17,28 @@ from mailfetch_operator.status.times import rfc3339
 
 Source = Literal["Annotation", "WithinLimit"]
 
+MAX_MESSAGE = 512
+
 _ACKNOWLEDGEMENT = re.compile(r"(any|[0-9]{1,10})(?:/([0-9]{1,10}))?")
 
 NEW_STATE = frozenset({"StateLost", "IdentityChanged"})
 """Reasons after which the state that was known must not be asked for again: approving means a new one."""
 
 EXPLICIT = frozenset({"MailboxReset"})
-"""Reasons after which only an acknowledgement opens the gate, or a small mailbox would go round in circles."""
+"""Reasons after which only an acknowledgement opens the gate: what a probe counts as new beyond the cursor is not what
+would be downloaded, since the fetcher then takes everything that it cannot recognise."""
 
 WHY_CLOSED = {
     "StateLost": "Redis no longer holds the state of this mailbox, so mails would be downloaded again.",
     "IdentityChanged": "Another mailbox (protocol, host, user or folder) than the one that was approved.",
-    "MailboxReset": "The server numbered the mails anew (UIDVALIDITY); this version cannot tell which of them are new.",
+    "MailboxReset": "The server numbered or renamed its mails, and too many cannot be recognised as downloaded before.",
 }
 """Why an approval ended; the reason of the condition Approved until there is a new one."""
+
+
+def why_closed(reason: str, message: str) -> str:
+    """The same for people, with the fetcher's own words; empty if there is no such reason."""
+    return f"{WHY_CLOSED[reason]} {message}".strip() if reason in WHY_CLOSED else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +47,14 @@ class Gate:
 
     Attributes:
         reason: Why the epoch rose last: Disabled, StateLost, IdentityChanged, MailboxReset; empty in the first.
+        message: What the fetcher said about that, where its words say more than the reason.
         identity: Mailbox that the approval is for; empty while the gate is closed. So are the fields below.
         accepted: Size of the backlog that was approved.
     """
 
     epoch: int = 1
     reason: str = ""
+    message: str = ""
     identity: str = ""
     source: Source | Literal[""] = ""
     accepted: int = 0
@@ -60,6 +70,8 @@ class Gate:
         found: dict[str, Any] = {"epoch": self.epoch}
         if self.reason:
             found["reason"] = self.reason
+        if self.message:
+            found["message"] = self.message
         if self.open:
             found |= {
                 "identity": self.identity,
@@ -73,7 +85,7 @@ class Gate:
 def read(connection: Connection) -> Gate:
     """The gate as the last plan left it."""
     found: Mapping[str, Any] = connection.status.get("approval") or {}
-    gate = Gate(epoch=max(1, found.get("epoch", 1)), reason=found.get("reason", ""))
+    gate = Gate(epoch=max(1, found.get("epoch", 1)), reason=found.get("reason", ""), message=found.get("message", ""))
     if found.get("source") not in ("Annotation", "WithinLimit") or not found.get("acceptedAt"):
         return gate
     return replace(
@@ -85,9 +97,11 @@ def read(connection: Connection) -> Gate:
     )
 
 
-def close(gate: Gate, reason: str) -> Gate:
+def close(gate: Gate, reason: str, message: str = "") -> Gate:
     """Closes an open gate: the epoch rises. A closed one stays as it is."""
-    return Gate(epoch=gate.epoch + 1, reason=reason) if gate.open else gate
+    if not gate.open:
+        return gate
+    return Gate(epoch=gate.epoch + 1, reason=reason, message=message[:MAX_MESSAGE] if reason in EXPLICIT else "")
 
 
 def check_object(gate: Gate, connection: Connection) -> Gate:
@@ -107,7 +121,7 @@ def check_state(gate: Gate, state: StoreState, *, known: str) -> Gate:
         return gate
     if state.state_id and not state.same_mailbox:
         above = state.gate_epoch + 1
-        return replace(gate, epoch=above, reason="IdentityChanged") if above > gate.epoch else gate
+        return Gate(epoch=above, reason="IdentityChanged") if above > gate.epoch else gate
     if known and state.state_id != known:
         return Gate(epoch=gate.epoch + 1, reason="StateLost")
     return gate

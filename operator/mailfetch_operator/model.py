@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -17,9 +17,18 @@ from mailfetch_fetcher.contract.probe import ProbeResult
 from mailfetch_fetcher.contract.report import ConnectionReport
 from mailfetch_fetcher.contract.spec import Spec, parse_spec
 from mailfetch_operator import names
+from mailfetch_operator.status.times import parse
 
 Manifest = dict[str, Any]
 """A Kubernetes object as JSON."""
+
+
+class Key(NamedTuple):
+    """What the work queue holds; `kind` is `connection` or `fetcher`."""
+
+    kind: str
+    namespace: str
+    name: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +38,7 @@ class Connection:
     Attributes:
         spec: None if it cannot be read; then `spec_error` says why.
         status: `status` as it was read or, better, as it was last written.
+        deleted: When somebody deleted it; it stays as long as it has finalizers. None: nobody did.
         identity: Which mailbox the spec means; empty without a spec.
         size: Bytes of the spec in `assignments.json`.
     """
@@ -41,9 +51,10 @@ class Connection:
     spec: Spec | None
     spec_error: str
     status: Mapping[str, Any]
-    deleting: bool
     created: datetime
     identity: str
+    deleted: datetime | None = None
+    finalizers: tuple[str, ...] = ()
     size: int = 0
 
     @classmethod
@@ -64,11 +75,27 @@ class Connection:
             spec=spec,
             spec_error=error,
             status=obj.get("status") or {},
-            deleting=bool(meta.get("deletionTimestamp")),
             created=datetime.fromisoformat(meta.get("creationTimestamp") or "1970-01-01T00:00:00Z").astimezone(UTC),
+            deleted=parse(meta.get("deletionTimestamp") or ""),
+            finalizers=tuple(meta.get("finalizers") or ()),
             identity=mailbox_identity(spec) if spec else "",
             size=len(msgspec.json.encode(spec)) if spec else 0,
         )
+
+    @property
+    def deleting(self) -> bool:
+        """Whether somebody deleted it."""
+        return self.deleted is not None
+
+    @property
+    def purges(self) -> bool:
+        """Whether its data in Redis is to go with it."""
+        return self.spec is not None and self.spec.deletion_policy == "Purge"
+
+    @property
+    def held(self) -> bool:
+        """Whether it has our finalizer, so that it stays until its data was removed."""
+        return names.PURGE_FINALIZER in self.finalizers
 
     @property
     def enabled(self) -> bool:
@@ -142,11 +169,13 @@ class ReportView:
         age: Seconds since the last contact with that fetcher, whatever it said; None: never since the start.
             When a fetcher does not answer, the I/O half must enqueue its connections again.
         pod: Name of the pod that answered.
+        highest: Highest `seq` that this process heard of the state that the report names.
     """
 
     report: ConnectionReport | None = None
     age: float | None = None
     pod: str = ""
+    highest: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,6 +197,23 @@ class ProbeView:
     serial: int = 0
     state: Literal["running", "succeeded", "failed"] = "running"
     result: ProbeResult | None = None
+    problem: str = ""
+    finished_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PurgeView:
+    """A purge Job of the connection (made by `status.observe.observe_purge`).
+
+    Attributes:
+        serial: Counts the tries.
+        problem: Why it does not run, or failed.
+        finished_at: When it ended, None while it runs.
+    """
+
+    job_name: str
+    serial: int = 0
+    state: Literal["running", "succeeded", "failed"] = "running"
     problem: str = ""
     finished_at: datetime | None = None
 
@@ -199,6 +245,9 @@ class World:
         placement: `plan.placement(...)`.
         fetcher: View of the Deployment that `placement` names; None if it is not there.
         probes: All probe Jobs of the connection that still exist.
+        purges: All purge Jobs of the connection that still exist.
+        busy: For a connection that is being deleted: why a fetcher may still run it; empty: none does.
+        namespace_ends: The API server refused to make something because the namespace is being deleted.
         same_mailbox: `plan.same_mailbox(...)`: other connections on the same mailbox.
         last_written: When this process last wrote the status, None if it did not yet.
         uptime: Seconds since this process began to ask the fetchers: a restart must not make every state unknown.
@@ -210,6 +259,9 @@ class World:
     fetcher: FetcherView | None = None
     report: ReportView = ReportView()
     probes: tuple[ProbeView, ...] = ()
+    purges: tuple[PurgeView, ...] = ()
+    busy: str = ""
+    namespace_ends: bool = False
     same_mailbox: tuple[str, ...] = ()
     last_written: datetime | None = None
     uptime: float = math.inf

@@ -18,9 +18,10 @@ from mailfetch_operator import names
 from mailfetch_operator.desired.fetcher import build_configmap, build_deployment
 from mailfetch_operator.desired.probe import build_probe_job
 from mailfetch_operator.model import Config, Connection, EventPlan, FetcherKey, Manifest, Refusal, World
+from mailfetch_operator.removal import Removal, finalizer, plan_removal
 from mailfetch_operator.status import probing as probes
 from mailfetch_operator.status.approval import Approval, approve, report_on
-from mailfetch_operator.status.build import build_status
+from mailfetch_operator.status.build import build_status, known_seq
 from mailfetch_operator.status.coarse import coarsen
 from mailfetch_operator.status.facts import LOST_AFTER, Facts
 from mailfetch_operator.status.probing import Probing
@@ -43,14 +44,21 @@ class ConnectionPlan:
         status: The full desired status; equal to the present one if there is nothing to write.
         assignment: What its fetcher is to do, None if nothing.
         probe: Manifest of a probe Job to create.
-        delete_jobs: Probe Jobs to delete.
-        events: To be sent once the status was written.
+        delete_jobs: Probe and purge Jobs to delete.
+        went_back: The store lies behind what was seen of it: `assignment.seq` must be told, not only when something
+            else is.
+        purge: Manifest of a purge Job to create.
+        finalizer: Whether our finalizer is to be added (True) or removed (False).
+        events: To be sent once the status was written and the finalizer is gone.
         requeue_after: Seconds until it should be planned again although nothing changes.
     """
 
     status: dict[str, Any]
     assignment: Assignment | None = None
+    went_back: bool = False
     probe: Manifest | None = None
+    purge: Manifest | None = None
+    finalizer: bool | None = None
     delete_jobs: tuple[str, ...] = ()
     events: tuple[EventPlan, ...] = ()
     requeue_after: float | None = None
@@ -67,9 +75,9 @@ class FetcherPlan:
 def plan_connection(connection: Connection, world: World) -> ConnectionPlan:
     """Decides everything about one connection."""
     if connection.deleting:
-        return ConnectionPlan(status=dict(connection.status))
+        return _let_go(connection, world)
     if connection.spec is None or unsupported(connection.spec):
-        return _leave_alone(connection, world)
+        return replace(_leave_alone(connection, world), finalizer=finalizer(connection))
     approval = approve(connection, world)
     runs = approval.gate.open and not connection.spec.suspend and isinstance(world.placement, FetcherKey)
     report = report_on(approval.assignment, world) if runs else None
@@ -92,11 +100,14 @@ def plan_connection(connection: Connection, world: World) -> ConnectionPlan:
     )
     probe, retry = _plan_probe(connection, world, approval)
     plan = _economical(connection, world, status)
+    fetched = status.get("fetch") or {}
     waits = [seconds for seconds in (plan.requeue_after, retry, _silence(world, runs)) if seconds is not None]
     return replace(
         plan,
-        assignment=_assign(connection, approval.assignment, handled) if runs else None,
+        assignment=_assign(connection, approval.assignment, handled, fetched) if runs else None,
+        went_back="highestSeq" in fetched,
         probe=probe,
+        finalizer=finalizer(connection),
         delete_jobs=tuple(dict.fromkeys((*approval.seen.obsolete, *approval.following.obsolete))),
         requeue_after=min(waits, default=None),
     )
@@ -158,8 +169,19 @@ def _age(connection: Connection) -> tuple[Any, ...]:
     return connection.created, connection.name
 
 
-def _leave_alone(connection: Connection, world: World) -> ConnectionPlan:
-    """A spec that this version cannot run: the conditions say so, nothing else is touched.
+def _let_go(connection: Connection, world: World) -> ConnectionPlan:
+    """A connection that was deleted gets nothing to do; with `deletionPolicy: Purge` its data goes first."""
+    if not connection.held:
+        return ConnectionPlan(status=dict(connection.status))
+    removal = plan_removal(connection, world)
+    if removal.release:
+        return ConnectionPlan(status=dict(connection.status), finalizer=False, events=removal.events)
+    plan = _leave_alone(connection, world, removal=removal)
+    return replace(plan, purge=removal.job, delete_jobs=removal.delete_jobs, requeue_after=removal.requeue_after)
+
+
+def _leave_alone(connection: Connection, world: World, *, removal: Removal | None = None) -> ConnectionPlan:
+    """A spec that this version cannot run, or that is being deleted: the conditions say so, nothing else is touched.
 
     Disabling ends the approval all the same: otherwise it would come back with a corrected spec, uncounted.
     """
@@ -167,7 +189,7 @@ def _leave_alone(connection: Connection, world: World) -> ConnectionPlan:
     gate = gates.read(connection)
     if not connection.enabled:
         gate = gates.close(gate, "Disabled")
-    facts = Facts(connection=connection, world=world, gate=gate, probing=Probing(handled={}))
+    facts = Facts(connection=connection, world=world, gate=gate, probing=Probing(handled={}), removal=removal)
     status = build_status(
         facts,
         mailbox=before.get("mailbox") or {},
@@ -205,14 +227,15 @@ def _seen(mailbox: Mapping[str, str], report: ConnectionReport | None) -> dict[s
     return dict(mailbox) | {name: value for name, value in found.items() if value}
 
 
-def _assign(connection: Connection, assignment: Assignment, handled: Mapping[str, str]) -> Assignment:
-    """The assignment with the requests that are not done yet, and the one that is a standing permission."""
-    requests: dict[str, str] = {}
-    if (asked := connection.request("fetch")) and asked != handled.get("fetch"):
-        requests["fetch"] = asked
-    if allowed := connection.request("resume-actions"):
+def _assign(
+    connection: Connection, assignment: Assignment, handled: Mapping[str, str], fetched: Mapping[str, Any]
+) -> Assignment:
+    """The assignment with the requests that are not done yet, the one that is a standing permission, and `seq`."""
+    asked = {name: connection.request(name) for name in names.FETCHER_REQUESTS}
+    requests = {name: value for name, value in asked.items() if value and value != handled.get(name)}
+    if allowed := asked["resume-actions"]:
         requests["resume-actions"] = allowed[:20]
-    return msgspec.structs.replace(assignment, requests=requests)
+    return msgspec.structs.replace(assignment, requests=requests, seq=known_seq(fetched, assignment.state_id))
 
 
 def _plan_probe(connection: Connection, world: World, approval: Approval) -> tuple[Manifest | None, float | None]:

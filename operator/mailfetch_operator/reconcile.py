@@ -10,22 +10,21 @@ a process that wakes from a long sleep, or an answer that comes late, never brin
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
-from mailfetch_fetcher.contract import assignment as contract
-from mailfetch_fetcher.contract.assignment import Assignment
 from mailfetch_operator import index, names, plan
 from mailfetch_operator.api.children import Children
-from mailfetch_operator.api.client import Api, ConflictError, NotFoundError
-from mailfetch_operator.api.kinds import CONFIG_MAP, CONNECTION, DEPLOYMENT, JOB, POD
+from mailfetch_operator.api.client import Api, ConflictError, NamespaceEndsError, NotFoundError
+from mailfetch_operator.api.kinds import CONNECTION, DEPLOYMENT, JOB, POD
 from mailfetch_operator.cache import Cache
 from mailfetch_operator.events import Events
-from mailfetch_operator.model import Config, Connection, FetcherKey, FetcherView, ProbeView, Refusal, ReportView, World
+from mailfetch_operator.fetchers import Fetchers
+from mailfetch_operator.model import Config, Connection, FetcherKey, FetcherView, Key, Refusal, ReportView, World
 from mailfetch_operator.reports import Reports
-from mailfetch_operator.status.observe import observe_fetcher, observe_probe
+from mailfetch_operator.status.observe import observe_fetcher, observe_probe, observe_purge
 
 logger = logging.getLogger(__name__)
 
@@ -35,23 +34,6 @@ RESYNC = 1800.0
 """Seconds after which every connection is planned again although nothing happened."""
 SETTLE = 1.0
 """Seconds after a written status until it is planned again: what was written may call for a next step."""
-
-
-class Key(NamedTuple):
-    """What the queue holds; `kind` is `connection` or `fetcher`."""
-
-    kind: str
-    namespace: str
-    name: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Planned:
-    """What this process last decided about a connection."""
-
-    uid: str
-    fetcher: FetcherKey | None
-    assignment: Assignment | None
 
 
 @dataclass(kw_only=True)
@@ -75,7 +57,17 @@ class Reconciler:
     rand: Callable[[], float]
 
     def __post_init__(self) -> None:
-        self._planned: dict[Key, Planned] = {}
+        self._fetchers = Fetchers(
+            cache=self.cache,
+            children=self.children,
+            reports=self.reports,
+            config=self.config,
+            add=self.add,
+            now=self.now,
+            place=self._place,
+            same_pool=self.same_pool,
+        )
+        self._ending: set[Key] = set()
         self._written: dict[Key, datetime] = {}
         self._parsed: dict[str, tuple[str, Connection]] = {}
 
@@ -86,7 +78,7 @@ class Reconciler:
             ApiError: the API server refused something; to be tried again.
         """
         if key.kind == "fetcher":
-            await self._fetcher(FetcherKey(namespace=key.namespace, name=key.name))
+            await self._fetchers.work(FetcherKey(namespace=key.namespace, name=key.name))
             return None
         obj = self.cache.get(CONNECTION.kind, key.namespace, key.name)
         if obj is None:
@@ -96,7 +88,7 @@ class Reconciler:
 
     def refused(self, namespace: str) -> list[Key]:
         """The connections of a namespace that no fetcher has room for."""
-        return [key for key, planned in self._planned.items() if key.namespace == namespace and not planned.fetcher]
+        return self._fetchers.refused(namespace)
 
     def connection(self, obj: Object) -> Connection:
         """The object, parsed once per version."""
@@ -122,24 +114,62 @@ class Reconciler:
         decided = plan.plan_connection(connection, world)
         fetcher = world.placement if isinstance(world.placement, FetcherKey) else None
         if decided.assignment is None:
-            self._assign(key, connection, fetcher, None)
-        for job in decided.delete_jobs:
-            await self.children.remove_probe(key.namespace, job)
-        if decided.probe:
-            await self.children.create_probe(decided.probe)
+            self._fetchers.assign(key, connection, fetcher, None, insist=False)
         try:
+            if decided.finalizer is True:
+                await self._set_finalizer(obj, wanted=True)
+                return 0.0  # first of all: whatever comes into Redis from now on will be purged
+            if not await self._jobs(key, decided):
+                return SETTLE
             written = await self._write_status(key, obj, decided.status)
+            if decided.finalizer is False:
+                await self._set_finalizer(self._latest(key, obj), wanted=False)
         except ConflictError:
             await self._reread(key, obj)
             return SETTLE
         if decided.assignment is not None:
-            self._assign(key, connection, fetcher, decided.assignment)
+            self._fetchers.assign(key, connection, fetcher, decided.assignment, insist=decided.went_back)
         for event in decided.events:
             await self.events.send(obj, event)
         due = RESYNC * (0.8 + 0.2 * self.rand())
         if decided.requeue_after is not None:
             due = min(due, decided.requeue_after)
         return min(due, SETTLE) if written else due
+
+    async def _jobs(self, key: Key, decided: plan.ConnectionPlan) -> bool:
+        """Deletes and creates Jobs; False: the namespace is being deleted, which calls for another plan."""
+        for job in decided.delete_jobs:
+            await self.children.remove_job(key.namespace, job)
+        try:
+            for manifest in (decided.probe, decided.purge):
+                if manifest:
+                    await self.children.create_job(manifest)
+        except NamespaceEndsError:
+            if decided.purge is None:
+                raise
+            logger.warning("the data of %s/%s stays in Redis: its namespace is being deleted", key.namespace, key.name)
+            self._ending.add(key)
+            return False
+        return True
+
+    async def _set_finalizer(self, obj: Object, *, wanted: bool) -> None:
+        """Adds or removes our finalizer; those of others stay."""
+        meta = obj["metadata"]
+        others = [name for name in meta.get("finalizers") or () if name != names.PURGE_FINALIZER]
+        finalizers = [*others, names.PURGE_FINALIZER] if wanted else others
+        try:
+            answer = await self.api.set_finalizers(CONNECTION, obj, finalizers)
+        except NotFoundError:
+            self.cache.remove(CONNECTION.kind, obj)
+            return
+        if answer["metadata"].get("deletionTimestamp") and not finalizers:
+            self.cache.remove(CONNECTION.kind, answer)  # nothing holds it any more
+        else:
+            self.cache.put(CONNECTION.kind, answer, silent=True)
+
+    def _latest(self, key: Key, obj: Object) -> Object:
+        """The object as it is now, after a write of ours."""
+        return self.cache.get(CONNECTION.kind, key.namespace, key.name) or obj
 
     def _gather(self, key: Key, connection: Connection) -> World:
         placement = self._place(connection)
@@ -154,7 +184,10 @@ class Reconciler:
             placement=placement,
             fetcher=fetcher,
             report=report,
-            probes=self._observe_probes(connection),
+            probes=tuple(observe_probe(*job) for job in self._jobs_of(connection, names.PROBE_APP)),
+            purges=tuple(observe_purge(*job) for job in self._jobs_of(connection, names.PURGE_APP)),
+            busy=self._fetchers.busy(connection) if connection.deleting and connection.held else "",
+            namespace_ends=key in self._ending,
             same_mailbox=plan.same_mailbox(connection, self.same_mailbox(key.namespace, connection.identity)),
             last_written=self._written.get(key),
             uptime=self.reports.uptime,
@@ -168,10 +201,15 @@ class Reconciler:
         pods = self.cache.find(index.by_label(POD.kind, fetcher.namespace, names.FETCHER_LABEL, fetcher.name))
         return observe_fetcher(fetcher, deployment, pods) if deployment else None
 
-    def _observe_probes(self, connection: Connection) -> tuple[ProbeView, ...]:
+    def _jobs_of(self, connection: Connection, app: str) -> Iterator[tuple[Object, list[Object]]]:
+        """Jobs of one sort with their pods."""
         where = (connection.namespace, names.CONNECTION_LABEL, connection.name)
         jobs, pods = (self.cache.find(index.by_label(kind.kind, *where)) for kind in (JOB, POD))
-        return tuple(observe_probe(job, _of_job(job, pods)) for job in jobs if _owned(job, connection.uid))
+        for job in jobs:
+            meta = job["metadata"]
+            mine = _owned(job, connection.uid) or meta["annotations"].get(names.CONNECTION_UID) == connection.uid
+            if mine and meta["labels"].get(names.APP_LABEL) == app:
+                yield job, [pod for pod in pods if _owned(pod, meta["uid"])]
 
     async def _write_status(self, key: Key, obj: Object, status: Object) -> bool:
         """Writes the status if it differs; a later plan starts from what was written."""
@@ -211,82 +249,18 @@ class Reconciler:
             return
         self.cache.put(CONNECTION.kind, found)
 
-    def _assign(
-        self, key: Key, connection: Connection, fetcher: FetcherKey | None, assignment: Assignment | None
-    ) -> None:
-        before = self._planned.get(key)
-        after = Planned(uid=connection.uid, fetcher=fetcher, assignment=assignment)
-        self._planned[key] = after
-        if before == after:
-            return
-        for one in {before.fetcher if before else None, fetcher}:
-            if one:
-                self.add(Key("fetcher", one.namespace, one.name))
-
     def _forget(self, key: Key) -> None:
         self._written.pop(key, None)
-        before = self._planned.pop(key, None)
-        if before:
-            self._parsed.pop(before.uid, None)
-            if before.fetcher:
-                self.add(Key("fetcher", before.fetcher.namespace, before.fetcher.name))
-
-    async def _fetcher(self, fetcher: FetcherKey) -> None:
-        owners, assignments, undecided = self._members(fetcher)
-        if undecided and not assignments:
-            return  # nothing is known yet; the connections come first and bring us here again
-        decided = plan.plan_fetcher(fetcher, assignments, owners, self.config)
-        if decided.delete:
-            await self.children.remove_fetcher(fetcher.namespace, fetcher.name)
-            self.reports.fetcher_gone(fetcher)
-            return
-        for manifest in decided.apply:
-            digest = await self.children.ensure(manifest)
-            if manifest["kind"] == CONFIG_MAP.kind:
-                await self.children.refresh_mounts(fetcher.namespace, fetcher.name, digest)
-
-    def _members(self, fetcher: FetcherKey) -> tuple[list[Connection], list[Assignment], bool]:
-        """The connections that the fetcher serves, what they have to do, and whether any is not decided yet.
-
-        One that this process did not decide about yet keeps what the ConfigMap says, so that a restarting operator
-        neither stops mailboxes nor waits for all of them.
-        """
-        owners, assignments, undecided = [], [], False
-        live = self._live_assignments(fetcher)
-        for connection in self.same_pool(fetcher.namespace, fetcher.name):
-            planned = self._planned.get(Key("connection", connection.namespace, connection.name))
-            if planned and planned.uid == connection.uid:
-                found = planned.assignment if planned.fetcher == fetcher else None
-            elif self._place(connection) == fetcher:
-                undecided = True
-                found = live.get(connection.uid)
-            else:
-                found = None
-            if found:
-                owners.append(connection)
-                assignments.append(found)
-        return owners, assignments, undecided
-
-    def _live_assignments(self, fetcher: FetcherKey) -> dict[str, Assignment]:
-        config_map = self.cache.get(CONFIG_MAP.kind, fetcher.namespace, fetcher.name) or {}
-        text = (config_map.get("data") or {}).get(contract.FILE_NAME, "")
-        try:
-            return {one.uid: one for one in contract.decode(text).connections} if text else {}
-        except (ValueError, RecursionError):
-            logger.warning("ConfigMap %s/%s is unreadable and is written anew", fetcher.namespace, fetcher.name)
-            return {}
+        self._ending.discard(key)
+        self._parsed.pop(self._fetchers.forget(key), None)
 
 
 def _owned(obj: Object, uid: str) -> bool:
     return any(ref["uid"] == uid for ref in obj["metadata"].get("ownerReferences") or ())
 
 
-def _of_job(job: Object, pods: list[Object]) -> list[Object]:
-    return [pod for pod in pods if _owned(pod, job["metadata"]["uid"])]
-
-
 def asked(obj: Object) -> tuple[Any, ...]:
     """What people ask for: everything of an object that a plan reads besides the status."""
     meta = obj["metadata"]
     own = {k: v for k, v in (meta.get("annotations") or {}).items() if k.startswith(names.GROUP)}
-    return meta.get("generation"), own, meta.get("deletionTimestamp")
+    return meta.get("generation"), own, meta.get("deletionTimestamp"), meta.get("finalizers")

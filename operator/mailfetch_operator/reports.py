@@ -38,6 +38,14 @@ class _Heard:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Highest:
+    """How far a state in Redis was; `of` is the UID of the MailConnection and the id of the state."""
+
+    of: tuple[str, str]
+    seq: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Poll:
     """A running long poll."""
 
@@ -62,6 +70,7 @@ class Reports:
         self._clock = clock
         self._began = clock()
         self._heard: dict[FetcherKey, _Heard] = {}
+        self._highest: dict[FetcherKey, dict[str, _Highest]] = {}
         self._polls: dict[str, _Poll] = {}
         self._session: aiohttp.ClientSession | None = None
 
@@ -80,7 +89,13 @@ class Reports:
         if not heard:
             return ReportView()
         known = heard.report.connections.get(connection)
-        return ReportView(report=known, age=max(0.0, self._clock() - heard.at), pod=heard.pod)
+        seen = self._highest.get(fetcher, {}).get(connection)
+        return ReportView(
+            report=known,
+            age=max(0.0, self._clock() - heard.at),
+            pod=heard.pod,
+            highest=seen.seq if known and seen and seen.of == (known.uid, known.state_id) else 0,
+        )
 
     def pod_changed(self, pod: Mapping[str, Any]) -> None:
         """Starts, moves or ends the poll of a pod."""
@@ -105,6 +120,7 @@ class Reports:
     def fetcher_gone(self, fetcher: FetcherKey) -> None:
         """Forgets what a fetcher said that is not wanted any more."""
         self._heard.pop(fetcher, None)
+        self._highest.pop(fetcher, None)
 
     async def stop(self) -> None:
         """Ends all polls."""
@@ -139,6 +155,7 @@ class Reports:
     def _take(self, fetcher: FetcherKey, pod: str, found: report.Report, *, everybody: bool) -> None:
         before = self._heard.get(fetcher)
         self._heard[fetcher] = _Heard(report=found, at=self._clock(), pod=pod)
+        self._remember(self._highest.setdefault(fetcher, {}), found)
         if everybody or not before or before.pod != pod:
             self._news(fetcher, None)
             return
@@ -146,6 +163,14 @@ class Reports:
         changed = {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
         if changed:
             self._news(fetcher, changed)
+
+    @staticmethod
+    def _remember(highest: dict[str, _Highest], found: report.Report) -> None:
+        """A connection that is missing for a moment (its pod starts) keeps its count."""
+        for name, told in found.connections.items():
+            of, seen = (told.uid, told.state_id), highest.get(name)
+            if told.state_id and not (seen and seen.of == of and seen.seq >= told.seq):
+                highest[name] = _Highest(of=of, seq=told.seq)
 
     async def _poll(self, url: str, since: str) -> report.Report:
         if self._session is None:

@@ -21,8 +21,8 @@ from mailfetch_operator.api.kinds import CONFIG_MAP, CONNECTION, DEPLOYMENT, POD
 from mailfetch_operator.cache import Cache
 from mailfetch_operator.events import Events
 from mailfetch_operator.liveness import Liveness
-from mailfetch_operator.model import Config, FetcherKey
-from mailfetch_operator.reconcile import Key, Reconciler, asked
+from mailfetch_operator.model import Config, FetcherKey, Key
+from mailfetch_operator.reconcile import Reconciler, asked
 from mailfetch_operator.reports import Reports
 from mailfetch_operator.settings import Settings
 from mailfetch_operator.webserver import HttpServer

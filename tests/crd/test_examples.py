@@ -16,6 +16,7 @@ pytestmark = pytest.mark.cluster
 
 EXAMPLES = sorted((CRD_FILE.parents[1] / "examples").glob("*.yaml"))
 KINDS = ["imap", "pop3", "gmail", "microsoft-imap", "graph", "shared-mailbox", "smime", "pool", "dedicated"]
+KINDS += ["acknowledged"]
 
 
 def _documents(path: Path) -> list[dict[str, Any]]:

@@ -40,16 +40,22 @@ class Children:
         Raises:
             ApiError: refused.
         """
-        kind, digest, stamped = kind_of(manifest), digest_of(manifest), _stamped(manifest)
-        meta = manifest["metadata"]
-        live = self._cache.get(kind.kind, meta["namespace"], meta["name"])
-        if live and not live["metadata"].get("deletionTimestamp") and self._as_applied(kind, stamped, digest, live):
+        kind, digest, meta = kind_of(manifest), digest_of(manifest), manifest["metadata"]
+        if self.current(manifest):
             return digest
-        answer = await self._api.apply(kind, stamped)
+        answer = await self._api.apply(kind, _stamped(manifest))
         logger.info("applied %s %s/%s", kind.kind, meta["namespace"], meta["name"])
         self._generations[answer["metadata"]["uid"]] = (digest, answer["metadata"].get("generation", 0))
         self._cache.put(kind.kind, answer, silent=True)
         return digest
+
+    def current(self, manifest: Object) -> bool:
+        """Whether the child is what the manifest says, as far as is known."""
+        kind, meta = kind_of(manifest), manifest["metadata"]
+        live = self._cache.get(kind.kind, meta["namespace"], meta["name"])
+        if not live or live["metadata"].get("deletionTimestamp"):
+            return False
+        return self._as_applied(kind, _stamped(manifest), digest_of(manifest), live)
 
     async def remove_fetcher(self, namespace: str, name: str) -> None:
         """Deletes a fetcher's Deployment and ConfigMap.
@@ -60,10 +66,11 @@ class Children:
         for kind in (DEPLOYMENT, CONFIG_MAP):
             await self._delete(kind, namespace, name)
 
-    async def create_probe(self, manifest: Object) -> None:
-        """Creates a probe Job; one of that name that exists is the same one.
+    async def create_job(self, manifest: Object) -> None:
+        """Creates a probe or purge Job; one of that name that exists is the same one.
 
         Raises:
+            NamespaceEndsError: nothing can be made there any more.
             ApiError: refused.
         """
         meta = manifest["metadata"]
@@ -74,8 +81,8 @@ class Children:
         logger.info("created Job %s/%s", meta["namespace"], meta["name"])
         self._cache.put(JOB.kind, answer, silent=True)
 
-    async def remove_probe(self, namespace: str, name: str) -> None:
-        """Deletes a probe Job and its pod.
+    async def remove_job(self, namespace: str, name: str) -> None:
+        """Deletes a Job and its pod.
 
         Raises:
             ApiError: refused.

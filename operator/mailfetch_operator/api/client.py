@@ -8,7 +8,7 @@ import json
 import logging
 import random
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import aiohttp
@@ -27,7 +27,8 @@ Object = dict[str, Any]
 
 MANAGER = "mailfetch-operator"
 STATUS_MANAGER = "mailfetch-status"
-"""Field managers: one for children, one for the status of MailConnections."""
+FINALIZER_MANAGER = "mailfetch-finalizer"
+"""Field managers: for children, for the status of MailConnections, and for their finalizer."""
 
 TIMEOUT = 20.0
 TRIES = 4
@@ -51,6 +52,10 @@ class ApiError(ExpectedError):
 
 class NotFoundError(ApiError):
     """404: the object is not there."""
+
+
+class NamespaceEndsError(ApiError):
+    """403: nothing can be made in the namespace any more, because it is being deleted."""
 
 
 class ConflictError(ApiError):
@@ -132,15 +137,30 @@ class Api:
             "patch", path, body=as_yaml(manifest), content_type=APPLY, field_manager=manager, force_conflicts="true"
         )
 
-    async def merge(self, kind: Kind, *, namespace: str, name: str, body: Object) -> Object:
+    async def merge(self, kind: Kind, *, namespace: str, name: str, body: Object, manager: str = MANAGER) -> Object:
         """Merge patch.
 
         Raises:
             NotFoundError: the object is gone.
+            ConflictError: `metadata.uid` or `metadata.resourceVersion` in the body are another object's.
             ApiError: refused.
         """
         path = kind.path(namespace=namespace, name=name)
-        return await self._request("patch", path, body=body, content_type=MERGE, field_manager=MANAGER)
+        return await self._request("patch", path, body=body, content_type=MERGE, field_manager=manager)
+
+    async def set_finalizers(self, kind: Kind, obj: Object, finalizers: Sequence[str]) -> Object:
+        """Replaces the finalizers of an object that is still as it was read; the answer is the object as it is now.
+
+        Raises:
+            NotFoundError: the object is gone.
+            ConflictError: it is another one by now, or was changed.
+            ApiError: refused.
+        """
+        meta = obj["metadata"]
+        body = {"metadata": {key: meta[key] for key in ("uid", "resourceVersion")} | {"finalizers": list(finalizers)}}
+        return await self.merge(
+            kind, namespace=meta["namespace"], name=meta["name"], body=body, manager=FINALIZER_MANAGER
+        )
 
     async def create(self, kind: Kind, manifest: Object) -> Object:
         """Creates an object.
@@ -220,9 +240,16 @@ def _typed(status: int, error: Exception, what: str) -> ApiError:
         return NotFoundError(status, text)
     if status == 409:
         return ConflictError(status, text)
+    if status == 403 and "NamespaceTerminating" in _body(error):
+        return NamespaceEndsError(status, text)
     if status == 403:
         return ApiError(status, f"{text} (does the operator's Role of this chart version apply to this namespace?)")
     return ApiError(status, text)
+
+
+def _body(error: Exception) -> str:
+    body = getattr(error, "body", "") or ""
+    return body.decode(errors="replace") if isinstance(body, bytes) else str(body)
 
 
 def _detail(error: Exception) -> str:

@@ -42,6 +42,11 @@ def build_pod_spec(
     return found
 
 
+def in_environment(text: str) -> str:
+    """JSON as the value of a variable: Kubernetes expands $(NAME) and $$ in it."""
+    return text.replace("$", r"\u0024")
+
+
 def owner_reference(owner: Connection, *, controller: bool = False) -> Manifest:
     """A child with several owners is deleted when the last of them is gone; only one may be its controller."""
     found = {"apiVersion": API_VERSION, "kind": KIND, "name": owner.name, "uid": owner.uid}

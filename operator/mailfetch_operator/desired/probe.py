@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from mailfetch_fetcher.contract import assignment
 from mailfetch_fetcher.contract.assignment import Assignment, Assignments
 from mailfetch_operator import names
-from mailfetch_operator.desired.pod import build_pod_spec, owner_reference
+from mailfetch_operator.desired.pod import build_pod_spec, in_environment, owner_reference
 from mailfetch_operator.model import Config, Connection, Manifest
 
 DEADLINE_SECONDS = 300
@@ -18,15 +18,14 @@ def build_probe_job(
 ) -> Manifest:
     """The Job; its name is the same for the same assignment, requests and serial, so that it is made once."""
     fingerprint = assignment.fingerprint(wanted)
-    labels = {"app.kubernetes.io/name": "mailfetch-probe", names.CONNECTION_LABEL: connection.name} | names.MANAGED
+    labels = {names.APP_LABEL: names.PROBE_APP, names.CONNECTION_LABEL: connection.name} | names.MANAGED
     text = assignment.encode(Assignments(cluster_id=config.cluster_id, connections=(wanted,)))
-    text = text.replace("$", r"\u0024")  # Kubernetes expands $(NAME) and $$ in the environment
     pod = build_pod_spec(
         config=config,
         container={
             "name": "probe",
             "command": ["mailfetch-fetcher", "probe"],
-            "env": [{"name": "MAILFETCH_PROBE", "value": text}],
+            "env": [{"name": "MAILFETCH_PROBE", "value": in_environment(text)}],
             "resources": dict(config.resources),
         },
         volumes=[],

@@ -48,7 +48,7 @@ def approve(connection: Connection, world: World) -> Approval:
     if gate.open:
         report = report_on(build_assignment(connection, gate, _mailbox(connection)), world)
         if report and (reason := report.gate or _made_anew(connection, report)):
-            gate = gates.close(gate, reason)
+            gate = gates.close(gate, reason, report.gate_message)
     new_state = gate.epoch != before.epoch and gate.reason in gates.NEW_STATE
     mailbox = {"identity": connection.identity} if new_state else _mailbox(connection)
     assignment = build_assignment(connection, gate, mailbox)

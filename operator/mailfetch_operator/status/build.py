@@ -38,6 +38,7 @@ def build_status(
         "mailbox": dict(mailbox),
         "fetch": fetch_status(facts),
         "progress": progress_status(facts),
+        "notices": notices_status(facts),
         "placement": {"fetcher": fetcher} if fetcher else {},
         "handledRequests": dict(handled),
     }
@@ -50,9 +51,11 @@ def fetch_status(facts: Facts) -> dict[str, Any]:
     report = facts.report if facts.live else None
     if report is None:
         return dict(before)
-    found = {name: before[name] for name in ("messages", "lag", "seq") if name in before}
+    found = {name: before[name] for name in ("messages", "lag", *_SEQ, "quarantined") if name in before}
     if report.state_id:  # a session that only starts has not read its counters yet
-        found |= {"messages": report.messages, "seq": report.seq}
+        found = {"messages": report.messages} | ({"lag": found["lag"]} if "lag" in found else {})
+        found |= _seq(facts, report, before)
+        found |= {"quarantined": report.quarantined} if report.quarantined else {}
     if report.lag >= 0:
         found["lag"] = report.lag
     for name, time in (("lastMessageTime", report.last_message_time), ("lastSuccessTime", report.last_success_time)):
@@ -62,6 +65,42 @@ def fetch_status(facts: Facts) -> dict[str, Any]:
         found["lastError"] = error
     found["consecutiveFailures"] = report.failures
     return found
+
+
+_SEQ = ("stateId", "seq", "highestSeq")
+
+
+def _seq(facts: Facts, report: ConnectionReport, before: Mapping[str, Any]) -> dict[str, Any]:
+    """How far the state in Redis is, and how far it was seen before if that was further.
+
+    Counts of two states are never compared, and nothing is concluded while two pods report, of which one is old.
+    """
+    found: dict[str, Any] = {"stateId": report.state_id, "seq": report.seq}
+    highest = max(known_seq(before, report.state_id), facts.world.report.highest)
+    two_pods = facts.world.fetcher is not None and len(facts.world.fetcher.pods) > 1
+    if not report.seq or (report.seq < highest and two_pods):
+        return {name: before[name] for name in _SEQ if name in before}
+    return found | ({"highestSeq": highest} if report.seq < highest else {})
+
+
+def known_seq(fetched: Mapping[str, Any], state_id: str) -> int:
+    """The highest `seq` that was seen of a state; 0: none, or only of another state."""
+    if not state_id or fetched.get("stateId") != state_id:
+        return 0
+    return max(int(fetched.get("seq", 0)), int(fetched.get("highestSeq", 0)))
+
+
+NOTICES = 5
+"""Kept in the status."""
+
+
+def notices_status(facts: Facts) -> list[dict[str, str]]:
+    """The last things that people should know of, oldest first; each becomes an event when it appears here."""
+    known: list[dict[str, str]] = list(facts.connection.status.get("notices") or ())
+    report = facts.report if facts.live else None
+    told = report.notices[-NOTICES:] if report else ()  # no more, or those that do not fit would come again and again
+    found = ({"reason": n.reason, "message": n.message[:1024], "time": n.time} for n in told)
+    return [*known, *(n for n in found if n not in known)][-NOTICES:]
 
 
 def _last_error(report: ConnectionReport) -> dict[str, str]:

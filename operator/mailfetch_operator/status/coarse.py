@@ -1,4 +1,7 @@
-"""Status economy: what people act on is written at once, counters at most once a minute, mere times never alone."""
+"""Status economy: what people act on is written at once, counters at most once a minute, mere times never alone.
+
+`seq` alone is written at most once an hour: it moves with every step, and it is only for noticing that Redis went back.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,6 +10,8 @@ from typing import Any
 
 EVERY = 60.0
 """Seconds between two writes that only bring new counters."""
+SEQ_EVERY = 3600.0
+"""Seconds without a write after which a new `seq` is reason enough for one."""
 
 _FLOWING = frozenset({"Fetching", "Idle"})
 _ACTIONS = frozenset({"Done", "Pending"})
@@ -26,9 +31,11 @@ def coarsen(
     """Returns `previous` itself where nothing is to be written."""
     if _meaning(previous) != _meaning(desired):
         return Coarse(status=desired)
+    age = (now - last_written).total_seconds() if last_written else None
     if _counters(previous) == _counters(desired):
-        return Coarse(status=dict(previous))
-    wait = EVERY - (now - last_written).total_seconds() if last_written else 0.0
+        due = _seq(previous) != _seq(desired) and age is not None and age >= SEQ_EVERY
+        return Coarse(status=desired if due else dict(previous))
+    wait = EVERY - age if age is not None else 0.0
     if wait <= 0:
         return Coarse(status=desired)
     return Coarse(status=dict(previous), again_in=wait)
@@ -40,6 +47,7 @@ def _meaning(status: Mapping[str, Any]) -> dict[str, Any]:
     found["backlog"] = "progress" in status
     error = (status.get("fetch") or {}).get("lastError") or {}
     found["error"] = (error.get("reason"), error.get("message"))
+    found["went back"] = (status.get("fetch") or {}).get("highestSeq")
     found["conditions"] = [_condition(c) for c in status.get("conditions") or ()]
     return found
 
@@ -58,11 +66,21 @@ def _counters(status: Mapping[str, Any]) -> dict[str, Any]:
     """What changes while mail flows; times count only while it fails."""
     fetch: Mapping[str, Any] = status.get("fetch") or {}
     failing = bool(fetch.get("consecutiveFailures"))
-    found = {k: v for k, v in fetch.items() if failing or not k.endswith("Time")}
+    found = {k: v for k, v in fetch.items() if k != "seq" and (failing or not k.endswith("Time"))}
     error = dict(fetch.get("lastError") or {})
     if not failing:
         error.pop("time", None)
     found["lastError"] = error
     found["progress"] = status.get("progress")
-    found["reasons"] = [(c.get("type"), c.get("status"), c.get("reason")) for c in status.get("conditions") or ()]
+    found["conditions"] = [_told(c) for c in status.get("conditions") or ()]
     return found
+
+
+def _told(condition: Mapping[str, Any]) -> tuple[object, ...]:
+    """The message of AfterDownload counts what waits."""
+    message = condition.get("message") if condition.get("type") == "AfterDownload" else ""
+    return condition.get("type"), condition.get("status"), condition.get("reason"), message
+
+
+def _seq(status: Mapping[str, Any]) -> object:
+    return (status.get("fetch") or {}).get("seq")

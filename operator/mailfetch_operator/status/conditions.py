@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mailfetch_fetcher.contract.reasons import CONNECTION_REASONS
+from mailfetch_fetcher.contract.report import ActionState
 from mailfetch_fetcher.contract.spec import unsupported
-from mailfetch_operator.gate import WHY_CLOSED
+from mailfetch_operator.gate import WHY_CLOSED, why_closed
+from mailfetch_operator.status.advice import advice_on
 from mailfetch_operator.status.facts import Facts
 from mailfetch_operator.status.ready import Status, Verdict
 from mailfetch_operator.status.times import rfc3339
@@ -78,7 +80,7 @@ def check_approved(facts: Facts, verdict: Verdict) -> Condition:
     what = (
         "New mails are being counted." if verdict.reason == "Pending" else "New mails are counted before any download."
     )
-    message = f"{WHY_CLOSED.get(reason, '')} {what}".strip()
+    message = f"{why_closed(reason, gate.message)} {what}".strip()
     return Condition(type="Approved", status="False", reason=reason, message=message)
 
 
@@ -88,7 +90,7 @@ def check_after_download(facts: Facts, verdict: Verdict) -> Condition:
     if facts.report and facts.live:
         actions = facts.report.actions
         if actions.reason == "Done":
-            return Condition(type=kind, status="True", reason="Done", message="No action is waiting.")
+            return Condition(type=kind, status="True", reason="Done", message=_done(actions))
         waiting = "Actions wait until their mails are durable."
         return Condition(type=kind, status="False", reason=actions.reason, message=actions.message or waiting)
     if before := facts.previous(kind):
@@ -96,18 +98,19 @@ def check_after_download(facts: Facts, verdict: Verdict) -> Condition:
     return Condition(type=kind, status="Unknown", reason="Pending", message="Nothing was downloaded yet.")
 
 
+def _done(actions: ActionState) -> str:
+    """Actions that rightly wait are no failure."""
+    if not actions.pending:
+        return actions.message or "No action is waiting."
+    many = f"{actions.pending} actions wait" if actions.pending > 1 else "1 action waits"
+    return (
+        actions.message or f"{many}, as spec.afterDownload asks (delay, or an acknowledgement of the consumer group)."
+    )
+
+
 def check_advisory(facts: Facts, verdict: Verdict) -> Condition | None:
     """Advice, the most important first."""
-    spec = facts.connection.spec
-    advice: list[tuple[str, str]] = []
-    if others := facts.world.same_mailbox:
-        read = "read" if len(others) > 1 else "reads"
-        text = f"{', '.join(others[:5])} {read} the same mailbox: every mail comes twice, and actions clash."
-        advice.append(("SameMailboxTwice", text))
-    plain = bool(spec and spec.server and spec.server.encryption == "None")
-    if plain or (facts.report and facts.report.insecure):
-        text = "The password travels unencrypted; set spec.server.encryption to TLS or StartTLS."
-        advice.append(("InsecureLogin", text))
+    advice = list(advice_on(facts))
     if not advice:
         return None
     message = " ".join(text for _, text in advice)

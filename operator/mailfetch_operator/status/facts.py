@@ -9,6 +9,7 @@ from mailfetch_fetcher.contract.spec import Spec
 from mailfetch_operator import names
 from mailfetch_operator.gate import Gate
 from mailfetch_operator.model import Connection, World
+from mailfetch_operator.removal import Removal
 from mailfetch_operator.status.probing import Probing
 
 LOST_AFTER = 90.0
@@ -24,6 +25,7 @@ class Facts:
         estimate: The estimate of the present assignment (as in `status.estimate`), None if there is none.
         recount: The estimate would open the gate, but it is too old: another probe is wanted.
         report: The report about the present assignment; None if there is none, or only about an earlier one.
+        removal: The connection was deleted, and its data in Redis goes first.
     """
 
     connection: Connection
@@ -33,6 +35,7 @@ class Facts:
     estimate: Mapping[str, Any] | None = None
     recount: bool = False
     report: ConnectionReport | None = None
+    removal: Removal | None = None
 
     @property
     def spec(self) -> Spec:

@@ -1,14 +1,16 @@
 """Deployments, Jobs and Pods as read from the API become views. Pure: the I/O half hands in the objects."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal, TypeVar
 
-from mailfetch_fetcher.contract import probe
+from mailfetch_fetcher.contract import probe, purge
 from mailfetch_operator import names
-from mailfetch_operator.model import FetcherKey, FetcherView, PodView, ProbeView
+from mailfetch_operator.model import FetcherKey, FetcherView, PodView, ProbeView, PurgeView
 from mailfetch_operator.status.times import parse
 
 Object = Mapping[str, Any]
+Result = TypeVar("Result")
 
 _STARTING = frozenset({"", "ContainerCreating", "PodInitializing"})
 
@@ -47,40 +49,71 @@ def observe_pod(pod: Object) -> PodView:
 
 def observe_probe(job: Object, pods: Sequence[Object]) -> ProbeView:
     """The view of a probe Job from the Job and its pods (label `batch.kubernetes.io/job-name`)."""
-    meta, status = job["metadata"], job.get("status") or {}
-    notes: Mapping[str, str] = meta.get("annotations") or {}
-    ended = {c["type"]: c for c in status.get("conditions") or () if c.get("status") == "True"}
-    state: Literal["running", "succeeded", "failed"] = (
-        "succeeded" if "Complete" in ended else "failed" if "Failed" in ended else "running"
-    )
-    results = [r for p in sorted(pods, key=_age) for r in _results(p.get("status") or {})]
-    problems = [f"{t} ({c.get('message', '')})" for t, c in ended.items() if t == "Failed"]
-    problems += [text for p in pods if (text := _pod_problem(p.get("status") or {}))]
-    serial = notes.get(names.SERIAL, "")
-    end = ended.get("Complete") or ended.get("Failed") or {}
+    notes: Mapping[str, str] = job["metadata"].get("annotations") or {}
+    results = list(_results(pods, probe.decode))
     return ProbeView(
-        job_name=meta["name"],
+        job_name=job["metadata"]["name"],
         fingerprint=notes.get(names.FINGERPRINT, ""),
         requests={r: v for r in names.PROBE_REQUESTS if (v := notes.get(names.request_annotation(r), ""))},
-        serial=int(serial) if serial.isdecimal() and len(serial) < 10 else 0,
-        state=state,
+        serial=_serial(notes),
+        state=_job_state(job),
         result=results[-1] if results else None,
-        problem="; ".join(reversed(problems)),
-        finished_at=parse(status.get("completionTime") or end.get("lastTransitionTime", "")),
+        problem=_job_problem(job, pods),
+        finished_at=_job_end(job),
     )
+
+
+def observe_purge(job: Object, pods: Sequence[Object]) -> PurgeView:
+    """The view of a purge Job; what its container says about a failure comes before the words of Kubernetes."""
+    told = [r.problem for r in _results(pods, purge.decode) if r.problem]
+    problem = f"{told[-1].reason}: {told[-1].message}" if told else _job_problem(job, pods)
+    return PurgeView(
+        job_name=job["metadata"]["name"],
+        serial=_serial(job["metadata"].get("annotations") or {}),
+        state=_job_state(job),
+        problem=problem,
+        finished_at=_job_end(job),
+    )
+
+
+def _ended(job: Object) -> Mapping[str, Object]:
+    """The conditions of a Job that say that it ended, by type."""
+    found: Sequence[Object] = (job.get("status") or {}).get("conditions") or ()
+    return {c["type"]: c for c in found if c["type"] in ("Complete", "Failed") and c.get("status") == "True"}
+
+
+def _job_state(job: Object) -> Literal["running", "succeeded", "failed"]:
+    ended = _ended(job)
+    return "succeeded" if "Complete" in ended else "failed" if ended else "running"
+
+
+def _job_end(job: Object) -> datetime | None:
+    end = next(iter(_ended(job).values()), {})
+    return parse((job.get("status") or {}).get("completionTime") or end.get("lastTransitionTime", ""))
+
+
+def _job_problem(job: Object, pods: Sequence[Object]) -> str:
+    problems = [text for p in reversed(pods) if (text := _pod_problem(p.get("status") or {}))]
+    return "; ".join([*problems, *(f"{t} ({c.get('message', '')})" for t, c in _ended(job).items() if t == "Failed")])
+
+
+def _serial(notes: Mapping[str, str]) -> int:
+    text = notes.get(names.SERIAL, "")
+    return int(text) if text.isdecimal() and len(text) < 10 else 0
 
 
 def _age(pod: Object) -> str:
     return str(pod["metadata"].get("creationTimestamp", ""))
 
 
-def _results(status: Object) -> Iterator[probe.ProbeResult]:
-    """Results that the containers left behind; a killed container leaves none."""
-    for container in status.get("containerStatuses") or ():
+def _results(pods: Sequence[Object], decode: Callable[[str], Result]) -> Iterator[Result]:
+    """Results that the containers left behind, the newest pod's last; a killed container leaves none."""
+    statuses = [pod.get("status") or {} for pod in sorted(pods, key=_age)]
+    for container in (c for status in statuses for c in status.get("containerStatuses") or ()):
         for state in ("lastState", "state"):
             message = ((container.get(state) or {}).get("terminated") or {}).get("message", "")
             try:
-                yield probe.decode(message)
+                yield decode(message)
             except (ValueError, RecursionError):  # JSON can be nested too deeply to be read
                 continue
 

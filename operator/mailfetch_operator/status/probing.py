@@ -150,6 +150,7 @@ def state_status(probing: Probing, previous: Mapping[str, Any]) -> Mapping[str, 
         "stateId": result.state.state_id,
         "sameMailbox": result.state.same_mailbox,
         "gateEpoch": result.state.gate_epoch,
+        "moved": result.state.moved,
     }
     unchanged = {k: v for k, v in previous.items() if k != "checkedAt"} == found
     return previous if unchanged else found | {"checkedAt": result.time}

@@ -41,6 +41,16 @@ class Verdict:
     stalled: bool = False
 
 
+def check_removal(facts: Facts) -> Verdict | None:
+    """Nobody deleted the connection (or its data in Redis stays)."""
+    if facts.removal is None:
+        return None
+    message = facts.removal.message
+    if facts.removal.failed:
+        return Verdict(ready="False", reason="PurgeFailed", message=message, active_reason="Failing")
+    return Verdict(ready="Unknown", reason="Purging", message=message, active_reason="Purging", reconciling=True)
+
+
 def check_spec(facts: Facts) -> Verdict | None:
     """The spec can be read."""
     if facts.connection.spec is not None:
@@ -106,13 +116,7 @@ def check_approval(facts: Facts) -> Verdict | None:
 def approval_message(facts: Facts) -> str:
     """What a person must do to open the gate; there is an estimate."""
     assert facts.estimate is not None
-    why, low = gates.WHY_CLOSED.get(facts.gate.reason, ""), facts.estimate.get("confidence") == "Low"
-    if facts.gate.reason in gates.EXPLICIT and low:  # the fetcher would stop at the same place
-        again = facts.command(names.annotation("estimate"), '"$(date +%s)"')
-        return (
-            f"{why} Accepting does not help. Undo the reset at the server and count again: {again}; or download the "
-            "folder anew with a MailConnection of another name."
-        )
+    why = gates.why_closed(facts.gate.reason, facts.gate.message)
     value = gates.required(facts.gate, facts.estimate)
     text = facts.connection.annotations.get(names.ACKNOWLEDGE, "")
     given = ""
@@ -127,7 +131,7 @@ def approval_message(facts: Facts) -> str:
     size = f"{new} new {'mail' if new == 1 else 'mails'}"
     if new > limit:
         size += f", more than approval.maxMessages ({limit})"
-    if low:
+    if facts.estimate.get("confidence") == "Low":
         size += ", and the number is uncertain"
     return f"{why} {size}.{given} To accept: {facts.command(names.ACKNOWLEDGE, value)}".strip()
 
@@ -225,6 +229,7 @@ def check_fetching(facts: Facts) -> Verdict | None:
 
 
 CHECKS: tuple[Callable[[Facts], Verdict | None], ...] = (
+    check_removal,
     check_spec,
     check_supported,
     check_enabled,

@@ -3,10 +3,15 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mailfetch_operator.gate import WHY_CLOSED
+from mailfetch_operator.gate import why_closed
 from mailfetch_operator.model import EventPlan
 
+_GOING = frozenset({"Purging", "PurgeFailed"})
+"""States of a connection that was deleted."""
 _GOOD = frozenset({"Fetching", "Idle", "AwaitingApproval"})
+
+_HEALED = frozenset({"MailboxReset", "MailboxMoved"})
+"""Notices of what the fetcher dealt with by itself."""
 
 MAX_NOTE = 1000
 
@@ -14,7 +19,7 @@ MAX_NOTE = 1000
 def events(previous: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[EventPlan, ...]:
     """What happened from one written status to the next; nothing if they are equal."""
     before, after = _reasons(previous), _reasons(new)
-    tellers = (_switched, _tested, _gate, _flow, _store)
+    tellers = (_switched, _tested, _gate, _flow, _noticed, _store)
     return tuple(event for tell in tellers for event in tell(previous, new, before, after))
 
 
@@ -40,7 +45,9 @@ def _switched(_: object, __: object, before: Reasons, after: Reasons) -> Iterato
         yield _normal("Disabled", "Disable", message)
     elif now == "Suspended":
         yield _normal("Suspended", "Suspend", message)
-    elif was == "Disabled" and now not in ("InvalidConfiguration", "Suspended"):
+    elif now in _GOING:
+        return
+    elif was == "Disabled" and now != "InvalidConfiguration":
         yield _normal("Enabled", "Enable", "The connection was enabled.")
     elif was == "Suspended":
         yield _normal("Resumed", "Resume", "The connection is no longer suspended.")
@@ -65,9 +72,10 @@ def _tested(previous: Mapping[str, Any], new: Mapping[str, Any], *_: Reasons) ->
 def _gate(previous: Mapping[str, Any], new: Mapping[str, Any], before: Reasons, after: Reasons) -> Iterator[EventPlan]:
     """The gate opens, closes, or waits for people."""
     was, now = previous.get("approval") or {}, new.get("approval") or {}
+    why = why_closed(now.get("reason", ""), now.get("message", ""))
     if now.get("source") and not (was.get("source") and was.get("epoch") == now.get("epoch")):
         yield _normal("Approved", "Approve", _get(after, "Approved")[2])
-    if was.get("epoch", 1) < now.get("epoch", 1) and (why := WHY_CLOSED.get(now.get("reason", ""))):
+    if was.get("epoch", 1) < now.get("epoch", 1) and why:
         yield _warning("GateClosed", "CloseGate", f"{why} It needs a new approval (epoch {now['epoch']}).")
     _, reason, message = _get(after, "Ready")
     if reason == "AwaitingApproval" and (_get(before, "Ready")[1] != reason or _get(before, "Ready")[2] != message):
@@ -91,19 +99,43 @@ def _flow(previous: Mapping[str, Any], new: Mapping[str, Any], before: Reasons, 
         yield _normal("CaughtUp", "Fetch", message)
 
 
+def _noticed(previous: Mapping[str, Any], new: Mapping[str, Any], *_: Reasons) -> Iterator[EventPlan]:
+    """What the fetcher noticed. That the store went back is told by `_store`, once."""
+    known = previous.get("notices") or ()
+    for notice in new.get("notices") or ():
+        if notice in known or notice["reason"] == "StoreWentBack":
+            continue
+        tell = _normal if notice["reason"] in _HEALED else _warning
+        yield tell(notice["reason"], "Fetch", notice["message"])
+
+
 def _store(previous: Mapping[str, Any], new: Mapping[str, Any], before: Reasons, after: Reasons) -> Iterator[EventPlan]:
     """After-download actions fail, advice appears, Redis went back in time."""
     _, reason, message = _get(after, "AfterDownload")
-    if reason in ("Failed", "StoreWentBack", "StoreUnsafe") and _get(before, "AfterDownload")[1] != reason:
-        yield _warning(reason if reason != "Failed" else "AfterDownloadFailed", "AfterDownload", message)
+    changed = _get(before, "AfterDownload")[1] != reason
+    if changed and reason in ("Failed", "StoreUnsafe"):
+        yield _warning("AfterDownloadFailed" if reason == "Failed" else reason, "AfterDownload", message)
+    if note := (message if changed and reason == "StoreWentBack" else _went_back(previous, new)):
+        yield _warning("StoreWentBack", "Fetch", note)
     _, reason, message = _get(after, "Advisory")
     if reason and _get(before, "Advisory")[1] != reason:
         yield _warning(reason, "Advise", message)
-    was, now = (s.get("mailbox") or {} for s in (previous, new))
-    old, seq = ((s.get("fetch") or {}).get("seq", 0) for s in (previous, new))
-    if seq < old and was.get("stateId") == now.get("stateId"):
-        note = f"The state in Redis went back from {old} to {seq}: it lost writes or was restored from a copy."
-        yield _warning("StoreWentBack", "Fetch", f"{note} Mails may be downloaded again; their entry ids are the same.")
+
+
+def _went_back(previous: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """That the state in Redis lies behind what was seen, by the fetcher's words or by its count; empty: no news."""
+    known = previous.get("notices") or ()
+    said = [n for n in new.get("notices") or () if n not in known and n["reason"] == "StoreWentBack"]
+    if said:
+        return str(said[-1]["message"])
+    before, after = previous.get("fetch") or {}, new.get("fetch") or {}
+    highest, seq = after.get("highestSeq"), after.get("seq", 0)
+    if highest is None or (before.get("stateId") == after.get("stateId") and seq >= before.get("seq", 0)):
+        return ""
+    return (
+        f"The state in Redis went back from {highest} to {seq}: it lost writes or was restored from a copy. Mails may "
+        "be downloaded again; their entry ids are the same."
+    )
 
 
 def _normal(reason: str, action: str, note: str) -> EventPlan:

@@ -43,12 +43,13 @@ def test_after_a_reset_even_a_small_backlog_needs_one() -> None:
     assert acknowledgement_needed(connection(status=status, annotations={ACK: "3/2"})) is None
 
 
-def test_while_the_mails_are_numbered_anew_nobody_is_asked_to_accept_them() -> None:
-    """The fetcher would stop at the same place, and the next epoch would want the next acknowledgement."""
-    status = awaiting(1234, epoch=2, confidence="Low")
+@pytest.mark.parametrize("confidence", ["High", "Low"])
+def test_after_a_reset_an_acknowledgement_lets_it_go_on(confidence: str) -> None:
+    status = awaiting(1234, epoch=2, confidence=confidence)
     status["approval"]["reason"] = "MailboxReset"
-    assert acknowledgement_needed(connection(status=status)) is None
+    assert acknowledgement_needed(connection(status=status)) == "1234/2"
     assert settled(connection(status=status))
+    assert acknowledgement_needed(connection(status=status, annotations={ACK: "any/2"})) is None
 
 
 def test_nothing_is_needed_before_counting_or_when_the_gate_is_open() -> None:
@@ -65,6 +66,8 @@ def test_nothing_is_needed_before_counting_or_when_the_gate_is_open() -> None:
         ("True", "Suspended", True),
         ("False", "AuthFailed", True),
         ("False", "InvalidConfiguration", True),
+        ("Unknown", "Purging", True),
+        ("False", "PurgeFailed", True),
     ],
 )
 def test_waiting_ends_when_there_is_something_to_tell(status: str, reason: str, expected: bool) -> None:

@@ -37,12 +37,37 @@ def test_a_change_that_the_operator_has_not_seen_is_pointed_out(enabled: str, re
     assert "kubectl get pods -A -l app.kubernetes.io/name=mailfetch" in text
 
 
-def test_mails_numbered_anew_are_not_offered_for_acceptance() -> None:
+def test_mails_numbered_anew_can_be_accepted() -> None:
     status = awaiting(7, epoch=2, confidence="Low")
     status["approval"]["reason"] = "MailboxReset"
     text = text_of(status=status, annotations={ENABLE: "true"})
-    assert "no approval helps here" in text
-    assert "acknowledge" not in text.replace("The backlog needs an acknowledgement.", "")
+    assert 'To open: mailfetch.dev/acknowledge: "7/2"' in text
+    assert "because of MailboxReset" in text
+
+
+def test_a_quarantine_is_shown() -> None:
+    status = flowing()
+    assert "Quarantine" not in text_of(status=status)
+    status["fetch"]["quarantined"] = 3
+    assert "Quarantine: 3 set aside, because they cannot be downloaded" in text_of(status=status)
+
+
+def test_a_purge_that_fails_gives_the_command_that_lets_it_go() -> None:
+    status = {"conditions": [condition("Ready", "False", "PurgeFailed", "Redis does not answer.")]}
+    text = text_of(status=status, annotations={ENABLE: "true"})
+    assert """kubectl patch mconn support -n helpdesk --type=merge -p '{"spec":{"deletionPolicy":"Retain"}}'""" in text
+
+
+@pytest.mark.parametrize("reason", ["Purging", "PurgeFailed"])
+def test_a_deleted_connection_is_not_taken_for_one_that_nobody_looked_at(reason: str) -> None:
+    text = text_of(status={"conditions": [condition("Ready", "Unknown", reason)]}, annotations={ENABLE: "false"})
+    assert "has not taken note" not in text
+
+
+def test_what_an_action_waits_for_is_shown() -> None:
+    after = {"action": "Delete", "when": "Acknowledged", "consumerGroup": "tickets", "delay": "48h"}
+    text = text_of(status=flowing(), spec={"afterDownload": after})
+    assert "After download: Delete, when Acknowledged by tickets, 48h after it was stored at the earliest" in text
 
 
 def test_flowing_mail_shows_counters_and_no_advice() -> None:
@@ -103,8 +128,9 @@ READY_REASONS = {
         "StoreUnavailable",
         "StoreUnsafe",
         "FetcherUnavailable",
+        "PurgeFailed",
     ],
-    "Unknown": ["Pending", "FetcherLost"],
+    "Unknown": ["Pending", "FetcherLost", "Purging"],
 }
 
 

@@ -20,9 +20,9 @@ from mailfetch_operator.api.client import Api, ApiError, ConflictError, NotFound
 from mailfetch_operator.api.kinds import Kind
 from mailfetch_operator.cache import Cache, Object
 from mailfetch_operator.events import Events
-from mailfetch_operator.model import Config, Connection, EventPlan, FetcherKey, ReportView, World
+from mailfetch_operator.model import Config, Connection, EventPlan, FetcherKey, Key, ReportView, World
 from mailfetch_operator.plan import ConnectionPlan
-from mailfetch_operator.reconcile import RESYNC, SETTLE, Key, Reconciler
+from mailfetch_operator.reconcile import RESYNC, SETTLE, Reconciler
 from mailfetch_operator.reports import Reports
 
 FETCHER = FetcherKey(namespace="ns", name="mailfetch-pool-default")
@@ -374,7 +374,7 @@ def test_another_fetcher_is_given_nothing_before_it_is_decided(desk: Desk) -> No
 def test_only_a_probe_of_our_own_is_believed(desk: Desk, job_of: str, pod_of: str) -> None:
     """Labels can be written by anybody who may create a Job or a pod."""
     result = ProbeResult(uid="uid-one", fingerprint="f", time="2026-01-01T00:00:00Z")
-    labels = {"mailfetch.dev/connection": "one"}
+    labels = {"mailfetch.dev/connection": "one", "app.kubernetes.io/name": "mailfetch-probe"}
     meta = {"namespace": "ns", "resourceVersion": "5", "labels": labels}
     job = {**meta, "name": "one-probe-abcd", "uid": "job", "ownerReferences": [{"uid": job_of}]}
     pod = {**meta, "name": "p", "uid": "pod", "ownerReferences": [{"uid": pod_of}]}

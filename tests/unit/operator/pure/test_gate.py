@@ -269,10 +269,11 @@ def test_a_fetcher_that_lost_its_state_needs_a_new_approval(gate: str) -> None:
 
 
 @pytest.mark.parametrize("confidence", ["High", "Low"])
-def test_a_reset_mailbox_opens_only_by_an_acknowledgement(confidence: str) -> None:
-    """Otherwise a small mailbox would be approved, stop and be approved again for ever."""
-    sim = opened(5)
-    sim.say(phase="Waiting", gate="MailboxReset", gate_message="…")
+@pytest.mark.parametrize("acknowledge", ["7/2", "any/2"])
+def test_a_reset_mailbox_opens_only_by_an_acknowledgement(confidence: str, acknowledge: str) -> None:
+    """The fetcher takes all that it cannot recognise then, whatever a probe counts beyond the cursor."""
+    sim = opened(5, acknowledge="any")
+    sim.say(phase="Waiting", gate="MailboxReset", gate_message="20110 of 20117 mails cannot be recognised.")
     sim.settle()
     sim.count(7, state=StoreState(state_id="s1", gate_epoch=1), confidence=confidence)
     sim.settle()
@@ -280,8 +281,49 @@ def test_a_reset_mailbox_opens_only_by_an_acknowledgement(confidence: str) -> No
     assert sim.state("Approved") == ("False", "MailboxReset")
     assert sim.status["mailbox"]["stateId"] == "s1"
     message = sim.condition("Ready")["message"]
-    assert ("acknowledge=7/2" in message) is (confidence == "High")
-    assert ("Accepting does not help" in message) is (confidence == "Low")
+    assert "acknowledge=7/2" in message
+    assert "20110 of 20117 mails cannot be recognised." in message
+    sim.annotate(acknowledge=acknowledge)
+    plan = sim.settle()
+    assert plan.assignment
+    assert (plan.assignment.gate_epoch, plan.assignment.state_id) == (2, "s1"), "the same state, under a new approval"
+    assert "message" not in sim.status["approval"] or sim.status["approval"]["reason"] == "MailboxReset"
+
+
+def test_the_fetchers_words_are_told_with_the_closing_and_go_with_the_next() -> None:
+    sim = opened(5)
+    sim.say(phase="Waiting", gate="MailboxReset", gate_message="m" * 5000)
+    sim.settle()
+    assert len(sim.status["approval"]["message"]) == 512
+    assert "mmm" in next(e.note for e in sim.events if e.reason == "GateClosed")
+    sim.annotate(enable="false", acknowledge="any/2")
+    sim.settle()
+    sim.annotate(enable="true")
+    sim.settle()
+    sim.count(7, state=StoreState(state_id="s1", gate_epoch=1))
+    sim.settle()
+    assert is_open(sim)
+    sim.annotate(enable="false")
+    sim.settle()
+    assert sim.status["approval"] == {"epoch": 3, "reason": "Disabled"}
+
+
+@pytest.mark.parametrize(("new", "opens"), [(3, True), (1234, False)])
+def test_a_mailbox_that_moved_goes_on_by_itself(new: int, opens: bool) -> None:
+    """The probe recognised its mails at the new address; the fetcher looks again before it adopts the state."""
+    sim = opened(1234, acknowledge="1234")
+    sim.edit(server={"host": "other.example.com"})
+    assert sim.settle().assignment is None
+    assert sim.status["approval"] == {"epoch": 2, "reason": "IdentityChanged"}
+    sim.count(new, mailbox="Known", state=StoreState(state_id="s1", same_mailbox=True, moved=True, gate_epoch=1))
+    plan = sim.settle()
+    assert is_open(sim) is opens
+    assert sim.status["probe"]["moved"] is True
+    if plan.assignment:
+        assert (plan.assignment.gate_epoch, plan.assignment.state_id) == (2, "s1"), "its state is not put aside"
+        assert sim.status["approval"]["source"] == "WithinLimit"
+    else:
+        assert "acknowledge=1234/2" in sim.condition("Ready")["message"]
 
 
 def test_a_gate_word_about_an_earlier_assignment_does_not_count() -> None:
@@ -371,17 +413,17 @@ def test_suspending_keeps_the_approval_and_stops_the_download() -> None:
 def test_a_spec_that_this_version_cannot_run_is_not_touched() -> None:
     sim = opened(5)
     before = sim.status["approval"]
-    sim.edit(protocol="POP3")
+    sim.edit(protocol="MicrosoftGraph")
     plan = sim.settle()
     assert (plan.assignment, plan.probe) == (None, None)
     assert sim.state() == ("False", "InvalidConfiguration")
-    assert "not in this version: protocol POP3" in sim.condition("Ready")["message"]
+    assert "not in this version: protocol MicrosoftGraph" in sim.condition("Ready")["message"]
     assert sim.status["approval"] == before
     sim.edit(protocol=SPEC["protocol"])
     assert sim.settle().assignment
 
 
-@pytest.mark.parametrize("broken", [{"protocol": "POP3"}, {"auth": "?"}])
+@pytest.mark.parametrize("broken", [{"protocol": "MicrosoftGraph"}, {"auth": "?"}])
 def test_disabling_ends_the_approval_also_while_the_spec_cannot_be_run(broken: dict[str, Any]) -> None:
     sim = opened(1234, acknowledge="1234")
     sim.edit(**broken)

@@ -75,7 +75,7 @@ gated = st.sampled_from(["StateLost", "IdentityChanged", "MailboxReset"]).map(la
 others = st.one_of(
     st.sampled_from(["r1", "r2"]).map(lambda v: set_annotation("test", v)),
     st.sampled_from(["1m", "5m"]).map(lambda i: edit(schedule={"interval": i})),
-    st.sampled_from(["IMAP", "IMAP", "POP3"]).map(lambda p: edit(protocol=p)),
+    st.sampled_from(["IMAP", "IMAP", "POP3", "MicrosoftGraph"]).map(lambda p: edit(protocol=p)),
     st.sampled_from([False, False, True]).map(lambda s: edit(suspend=s)),
     st.sampled_from([say(), say(phase="CatchingUp"), say(phase="BackingOff", problem=problem())]),
     st.sampled_from([fail_probe, kill_probe, silence, Sim.expire_jobs]),

@@ -113,5 +113,5 @@ def test_the_same_mailbox_twice() -> None:
     other = connection("other", annotations=on, folder="Archive")
     everybody = [one, two, off, other]
     assert [same_mailbox(c, everybody) for c in everybody] == [("two",), ("one",), (), ()]
-    going = dataclasses.replace(two, deleting=True)
+    going = dataclasses.replace(two, deleted=two.created)
     assert same_mailbox(one, [one, going]) == ()

@@ -159,6 +159,7 @@ def test_the_state_that_was_found_is_shown() -> None:
         "stateId": "",
         "sameMailbox": True,
         "gateEpoch": 0,
+        "moved": False,
         "checkedAt": rfc3339(sim.now),
     }
     assert sim.status["estimate"] == {
@@ -194,6 +195,26 @@ def test_an_endless_value_of_a_request_is_cut() -> None:
     sim.settle()
     assert sim.status["handledRequests"] == {"test": "x" * 253}
     assert not sim.running
+
+
+def test_a_refetch_goes_to_the_fetcher_until_it_says_that_it_is_done() -> None:
+    sim = opened(5)
+    sim.annotate(refetch="uid:5,7-9")
+    plan = sim.settle()
+    assert plan.assignment
+    assert plan.assignment.requests == {"refetch": "uid:5,7-9"}
+    sim.change_report(requests={"refetch": "another"})
+    sim.settle()
+    assert "handledRequests" not in sim.status
+    sim.change_report(requests={"refetch": "uid:5,7-9"})
+    plan = sim.settle()
+    assert sim.status["handledRequests"] == {"refetch": "uid:5,7-9"}
+    assert plan.assignment
+    assert plan.assignment.requests == {}
+    sim.annotate(refetch="uid:5,7-9#again")
+    plan = sim.settle()
+    assert plan.assignment
+    assert plan.assignment.requests == {"refetch": "uid:5,7-9#again"}
 
 
 def test_the_permission_to_resume_actions_reaches_the_fetcher_and_stays() -> None:

@@ -10,8 +10,10 @@ from typing import get_args
 import pytest
 
 from mailfetch_fetcher.contract.reasons import CONNECTION_REASONS, ActionReason, Gate, Reason
+from mailfetch_fetcher.contract.report import NoticeReason
+from mailfetch_operator import removal
 from mailfetch_operator.gate import WHY_CLOSED
-from mailfetch_operator.status import conditions, ready, story
+from mailfetch_operator.status import advice, conditions, ready, story
 
 ROOT = Path(__file__).parents[4]
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
@@ -55,7 +57,7 @@ EXPECTED = {
     - {"Pending"}
     | set(get_args(Gate)),
     "AfterDownload": set(get_args(ActionReason)),
-    "Advisory": within(conditions.check_advisory) - {"Advisory", "True", "None", "TLS", "StartTLS"},
+    "Advisory": within(advice.advice_on),
 }
 
 
@@ -77,7 +79,8 @@ def test_every_event_is_listed() -> None:
     tree = ast.parse(inspect.getsource(story))
     calls = (c for c in ast.walk(tree) if isinstance(c, ast.Call) and isinstance(c.func, ast.Name))
     sent = {text for c in calls if c.func.id in ("_normal", "_warning") for text in literals(c.args[0])}  # type: ignore[attr-defined]
-    assert {"Enabled", "Recovered", "GateClosed"} <= sent
+    sent |= keywords(removal, "reason") | set(get_args(NoticeReason))
+    assert {"Enabled", "Recovered", "GateClosed", "Purged", "MailQuarantined"} <= sent
     assert sent - {"Failed"} <= documented("Events")
 
 
