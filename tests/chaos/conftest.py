@@ -1,7 +1,6 @@
 """One Dovecot for all, a user and a Redis for each world; the seed is printed and can be set (MAILFETCH_SEED)."""
 
 import itertools
-import os
 import random
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -9,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.world import Action, World, world
+from tests.chaos.cases import SEED
+from tests.chaos.scenes import Rooms
+from tests.chaos.storm import StormWorld, storm_world
+from tests.chaos.world import Action
 from tests.servers.certs import make_certificates
 from tests.servers.dovecot import Dovecot
 from tests.servers.redis import RedisServer
 
-SEED = int(os.environ.get("MAILFETCH_SEED") or random.randrange(10**6))
 _numbers = itertools.count()
 
 
@@ -36,6 +37,14 @@ def rng(request: pytest.FixtureRequest) -> random.Random:
 
 
 @pytest.fixture(scope="session")
+def rooms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rooms]:
+    """Servers for the cases."""
+    made = Rooms(make_certificates(tmp_path_factory.mktemp("certificates")))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
 def old_dovecot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dovecot]:
     """A server without MOVE: mails are copied, then removed."""
     certificates = make_certificates(tmp_path_factory.mktemp("certificates"))
@@ -44,10 +53,10 @@ def old_dovecot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dovecot]:
 
 
 @pytest.fixture
-def make_world(tmp_path: Path, dovecot: Dovecot) -> Callable[..., AbstractContextManager[World]]:
-    def make(redis: RedisServer, action: Action, server: Dovecot = dovecot) -> AbstractContextManager[World]:
-        user = f"chaos{next(_numbers)}@mail.test"
+def make_world(tmp_path: Path, dovecot: Dovecot) -> Callable[..., AbstractContextManager[StormWorld]]:
+    def make(redis: RedisServer, action: Action, server: Dovecot = dovecot) -> AbstractContextManager[StormWorld]:
+        user = f"storm{next(_numbers)}@mail.test"
         server.add_user(user, "pass")
-        return world(directory=tmp_path, dovecot=server, redis=redis, user=user, action=action)
+        return storm_world(directory=tmp_path, dovecot=server, redis=redis, user=user, action=action)
 
     return make

@@ -9,14 +9,15 @@ import signal
 import time
 from collections.abc import Callable
 
-from tests.chaos.world import COMMIT, LEASE, World
+from tests.chaos.storm import COMMIT, StormWorld
+from tests.chaos.world import LEASE
 from tests.servers.proxy import Direction, FaultProxy
 from tests.servers.redis import wait_until
 
-Fault = Callable[[World, random.Random], None]
+Fault = Callable[[StormWorld, random.Random], None]
 
 
-def random_moment(world: World, rng: random.Random) -> None:
+def random_moment(world: StormWorld, rng: random.Random) -> None:
     """While mails come: when a random number more is stored; otherwise after a random time."""
     wanted = world.stored() + rng.randrange(1, max(2, len(world.originals) // 6))
     end = time.monotonic() + rng.uniform(0.3, 1.8)
@@ -25,7 +26,7 @@ def random_moment(world: World, rng: random.Random) -> None:
     time.sleep(rng.uniform(0, 0.05))
 
 
-def kill(world: World, rng: random.Random) -> None:
+def kill(world: StormWorld, rng: random.Random) -> None:
     """kill -9; the container starts again in the same pod, which has its lease back at once."""
     random_moment(world, rng)
     world.end(world.fetchers[0])
@@ -33,7 +34,7 @@ def kill(world: World, rng: random.Random) -> None:
     world.start("pod-1")
 
 
-def kill_while_copying(world: World, rng: random.Random) -> None:
+def kill_while_copying(world: StormWorld, rng: random.Random) -> None:
     """kill -9 after some more mails were copied to the target, before they are removed from the folder."""
     wanted = min(world.copied() + rng.randrange(1, max(2, len(world.originals) // 5)), len(world.originals))
     wait_until(lambda: world.copied() >= wanted, what=f"{wanted} copies")
@@ -43,7 +44,7 @@ def kill_while_copying(world: World, rng: random.Random) -> None:
     world.start("pod-1")
 
 
-def kill_and_another_pod(world: World, rng: random.Random) -> None:
+def kill_and_another_pod(world: StormWorld, rng: random.Random) -> None:
     """kill -9; another pod goes on when the lease has run out."""
     random_moment(world, rng)
     world.end(world.fetchers[0])
@@ -51,7 +52,7 @@ def kill_and_another_pod(world: World, rng: random.Random) -> None:
     world.start(f"pod-{rng.randrange(10**6)}")
 
 
-def freeze_past_the_lease(world: World, rng: random.Random) -> None:
+def freeze_past_the_lease(world: StormWorld, rng: random.Random) -> None:
     """SIGSTOP; another fetcher takes over; the first one wakes up and must not do anything any more."""
     frozen = world.fetchers[0]
     random_moment(world, rng)
@@ -70,7 +71,7 @@ def freeze_past_the_lease(world: World, rng: random.Random) -> None:
     world.check_now()
 
 
-def two_at_once(world: World, rng: random.Random) -> None:
+def two_at_once(world: StormWorld, rng: random.Random) -> None:
     """A second fetcher of another pod, from now on; then one of them dies."""
     second = world.start(f"pod-{rng.randrange(10**6)}")
     random_moment(world, rng)
@@ -78,7 +79,7 @@ def two_at_once(world: World, rng: random.Random) -> None:
     world.end(rng.choice([world.fetchers[0], second]))
 
 
-def kill_redis(world: World, rng: random.Random) -> None:
+def kill_redis(world: StormWorld, rng: random.Random) -> None:
     """kill -9 of Redis; it starts again with what it has on disk."""
     random_moment(world, rng)
     world.redis.kill()
@@ -87,33 +88,33 @@ def kill_redis(world: World, rng: random.Random) -> None:
     world.check_now()
 
 
-def lose_the_reply_of_a_commit(world: World, rng: random.Random) -> None:
+def lose_the_reply_of_a_commit(world: StormWorld, rng: random.Random) -> None:
     """The next commit is carried out, its answer is lost."""
     random_moment(world, rng)
     world.redis_proxy.lose_reply_to(COMMIT)
 
 
-def _cut(proxy: FaultProxy, direction: Direction, world: World, rng: random.Random) -> None:
+def _cut(proxy: FaultProxy, direction: Direction, world: StormWorld, rng: random.Random) -> None:
     random_moment(world, rng)
     proxy.cut_after(rng.choice((1, rng.randrange(200), rng.randrange(20_000), rng.randrange(300_000))), direction)
 
 
-def cut_from_server(world: World, rng: random.Random) -> None:
+def cut_from_server(world: StormWorld, rng: random.Random) -> None:
     """The connection to the mail server ends at a random byte of its answers."""
-    _cut(world.imap_proxy, "to_client", world, rng)
+    _cut(world.mail_proxy, "to_client", world, rng)
 
 
-def cut_to_server(world: World, rng: random.Random) -> None:
+def cut_to_server(world: StormWorld, rng: random.Random) -> None:
     """It ends at a random byte of a command."""
-    _cut(world.imap_proxy, "to_server", world, rng)
+    _cut(world.mail_proxy, "to_server", world, rng)
 
 
-def cut_from_redis(world: World, rng: random.Random) -> None:
+def cut_from_redis(world: StormWorld, rng: random.Random) -> None:
     """A connection to Redis ends at a random byte of an answer."""
     _cut(world.redis_proxy, "to_client", world, rng)
 
 
-def cut_to_redis(world: World, rng: random.Random) -> None:
+def cut_to_redis(world: StormWorld, rng: random.Random) -> None:
     """It ends at a random byte of a command, mostly within a commit."""
     _cut(world.redis_proxy, "to_server", world, rng)
 

@@ -13,7 +13,8 @@ import pytest
 
 from tests.chaos import faults
 from tests.chaos.faults import Fault
-from tests.chaos.world import ACTIONS, Action, World
+from tests.chaos.storm import StormWorld
+from tests.chaos.world import ACTIONS, Action
 from tests.servers.dovecot import Dovecot
 from tests.servers.redis import Kind, RedisServer
 
@@ -21,13 +22,13 @@ MAILS = 400
 ROUNDS = int(os.environ.get("MAILFETCH_CHAOS_ROUNDS") or 1)
 SLOWER = 0.004
 """Seconds that each piece of data of the mail server waits, so that a download lasts long enough to be hit."""
-MakeWorld = Callable[..., AbstractContextManager[World]]
+MakeWorld = Callable[..., AbstractContextManager[StormWorld]]
 
 
-def storm(world: World, rng: random.Random, chosen: tuple[Fault, ...], *, mails: int = MAILS) -> None:
+def storm(world: StormWorld, rng: random.Random, chosen: tuple[Fault, ...], *, mails: int = MAILS) -> None:
     """The mails come while one fault after the other happens; then what is left runs to its end and is judged."""
     world.fill(mails, rng)
-    world.imap_proxy.delay = SLOWER
+    world.mail_proxy.delay = SLOWER
     world.start("pod-1")
     for fault in rng.sample(chosen * ROUNDS, len(chosen) * ROUNDS):
         fault(world, rng)

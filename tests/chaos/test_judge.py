@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.world import STREAM, World
+from tests.chaos.storm import StormWorld
 from tests.servers.redis import RedisServer
 
-MakeWorld = Callable[..., AbstractContextManager[World]]
+MakeWorld = Callable[..., AbstractContextManager[StormWorld]]
 
 
 def test_the_judge_sees_what_is_wrong(make_world: MakeWorld, rng: random.Random) -> None:
@@ -20,11 +20,11 @@ def test_the_judge_sees_what_is_wrong(make_world: MakeWorld, rng: random.Random)
         world.wait_until_done()
         world.check_now()
         client: Any = world.client
-        key, fields = client.xrange(STREAM, count=1)[0]
-        client.xadd(STREAM, fields)
+        key, fields = client.xrange(world.queue, count=1)[0]
+        client.xadd(world.queue, fields)
         with pytest.raises(AssertionError, match="doubled"):
             world.check_now()
-        client.xdel(STREAM, key, client.xrevrange(STREAM, count=1)[0][0])
+        client.xdel(world.queue, key, client.xrevrange(world.queue, count=1)[0][0])
         with pytest.raises(AssertionError, match="touched, but not in the stream"):
             world.check_now()
         with pytest.raises(AssertionError, match="lost"):

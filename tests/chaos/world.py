@@ -1,7 +1,7 @@
-"""A mailbox, a Redis, proxies before both, and fetcher processes that may be killed; and the judge of what came of it.
+"""A mailbox, a Redis, proxies before both, and fetcher processes that may be killed.
 
-The fetcher runs as a process of its own (`mailfetch-fetcher run -f FILE`). The judge shares nothing with it: raw IMAP
-on one side, raw Redis on the other.
+The fetcher runs as a process of its own (`mailfetch-fetcher run -f FILE`) and is never hooked into. What came of it is
+judged in `judge`, which shares nothing with it: raw IMAP on one side, raw Redis on the other.
 """
 
 import json
@@ -12,39 +12,61 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from tests.chaos import judge
 from tests.servers import checker, mailgen
 from tests.servers.dovecot import Dovecot
-from tests.servers.proxy import FaultProxy
-from tests.servers.redis import RedisServer, free_port, wait_until
+from tests.servers.redis import free_port, wait_until
 
+Protocol = Literal["IMAP", "POP3"]
 Action = Literal["None", "MarkSeen", "Delete", "Move"]
 ACTIONS: tuple[Action, ...] = ("None", "MarkSeen", "Delete", "Move")
 LEASE = 2.0
 DEADLINE = 120.0
-STREAM = "mail:{default/chaos}:queue"
-CONNECTION = "mail:{default/chaos}:conn:chaos"
-COMMIT = b"-- One commit"
-"""In the command of every commit."""
+LARGE = (70_000, 300_000, 1_500_000)
+"""Bytes of the mails that become blobs."""
+HELD = ("StoreWentBack",)
+"""Why after-download actions wait for people."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What the connection of a world is like.
+
+    Attributes:
+        mail_port: Where the fetcher finds the mail server (a proxy, as a rule).
+        redis_url: Where it finds Redis.
+        encrypted: With TLS; without, the proxy can read what passes.
+        spec: Parts of `spec` that replace the usual ones.
+        lease: Seconds.
+    """
+
+    mail_port: int
+    redis_url: str
+    action: Action
+    protocol: Protocol = "IMAP"
+    encrypted: bool = True
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    lease: float = LEASE
 
 
 class Fetcher:
     """One process."""
 
-    def __init__(self, world: "World", pod_uid: str) -> None:
+    def __init__(self, world: "World", pod_uid: str, *, variables: Mapping[str, str]) -> None:
         self.pod_uid = pod_uid
         self.http = free_port()
         self.log = world.directory / f"{pod_uid}-{self.http}.log"
         command = [sys.executable, "-m", "mailfetch_fetcher.main", "run", "--yes", "-f", str(world.manifest)]
-        command += ["--redis", f"redis://127.0.0.1:{world.redis_proxy.port}/0", "--http", str(self.http)]
-        variables = {"POD_UID": pod_uid, "MAILFETCH_LEASE_SECONDS": str(LEASE)}
+        command += ["--redis", world.setup.redis_url, "--http", str(self.http)]
+        set_for_it = {"POD_UID": pod_uid, "MAILFETCH_LEASE_SECONDS": str(world.setup.lease), **variables}
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | variables)
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | set_for_it)
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
@@ -69,33 +91,48 @@ class Fetcher:
 
 
 class World:
-    """Use `world`."""
+    """Use `world`.
 
-    def __init__(self, *, directory: Path, dovecot: Dovecot, redis: RedisServer, user: str, action: Action) -> None:
+    Attributes:
+        originals: Every mail that was ever in the folder, by UID, unless people removed it meanwhile.
+        kept: UIDs that no action is wanted for (they were known before the action was set).
+        variables: Environment of the fetchers that are started from now on.
+    """
+
+    def __init__(self, *, directory: Path, dovecot: Dovecot, client: Any, user: str, stream: str, setup: Setup) -> None:
         self.directory = directory
         self.dovecot = dovecot
-        self.redis = redis
+        self.client = client
         self.user = user
-        self.action: Action = action
-        self.imap_proxy = FaultProxy(dovecot.imaps_port)
-        self.redis_proxy = FaultProxy(redis.port)
+        self.setup = setup
+        self.action: Action = setup.action
+        self.queue = f"mail:{{default/{stream}}}:queue"
+        self.keys = f"mail:{{default/{stream}}}:conn:chaos"
         self.manifest = directory / "manifest.yaml"
         self.fetchers: list[Fetcher] = []
         self.originals: dict[int, checker.Original] = {}
-        self._manifest()
+        self.kept: set[int] = set()
+        self.variables: dict[str, str] = {}
+        self._stream = stream
+        self.configure()
 
     # -- mails -----------------------------------------------------------------------------
 
-    def fill(self, count: int, rng: random.Random) -> None:
-        """So many mails, some of them large, and one in ten read already."""
-        mails = list(mailgen.mails(count, seed=rng.randrange(1000)))
-        for size in (70_000, 300_000, 1_500_000):
-            mails.insert(rng.randrange(count), mailgen.large_mail(size))
+    def fill(self, count: int, rng: random.Random, *, large: tuple[int, ...] = LARGE, read: int = 0) -> None:
+        """So many mails, some of them large, and the first few read already."""
+        seed = rng.randrange(10**6)
+        mails = list(mailgen.mails(count, seed=seed))
+        for size in large:
+            mails.insert(rng.randrange(count), mailgen.large_mail(size, seed=seed))
         self.dovecot.fill(self.user, mails)
-        with self.dovecot.client(self.user, folder="INBOX") as imap:
-            if self.action == "None":
-                imap.uid("STORE", f"1:{count // 10}", "+FLAGS", r"(\Seen)")
-        self.originals = checker.read_mailbox(self.mailbox())
+        if read:
+            with self.dovecot.client(self.user, folder="INBOX") as imap:
+                imap.uid("STORE", f"1:{read}", "+FLAGS", r"(\Seen)")
+        self.look()
+
+    def look(self) -> None:
+        """Takes the mails that are in the folder now for originals."""
+        self.originals |= checker.read_mailbox(self.mailbox())
 
     def mailbox(self, folder: str = "INBOX") -> checker.Mailbox:
         return checker.Mailbox(
@@ -110,7 +147,7 @@ class World:
     # -- fetchers --------------------------------------------------------------------------
 
     def start(self, pod_uid: str = "pod-1") -> Fetcher:
-        made = Fetcher(self, pod_uid)
+        made = Fetcher(self, pod_uid, variables=self.variables)
         self.fetchers.append(made)
         return made
 
@@ -119,20 +156,29 @@ class World:
         fetcher.kill()
         self.fetchers.remove(fetcher)
 
-    # -- looking ---------------------------------------------------------------------------
+    def stop(self, fetcher: Fetcher) -> None:
+        """SIGTERM, as a node does it; it must end by itself, in good order."""
+        wait_until(lambda: bool(fetcher.report()), what="the fetcher has begun")  # before, a signal just kills it
+        assert fetcher.term() == 0, fetcher.log.read_text()[-3000:]
+        self.fetchers.remove(fetcher)
 
-    @property
-    def client(self) -> Any:
-        """Of Redis, past the proxy."""
-        return self.redis.client()
+    # -- looking ---------------------------------------------------------------------------
 
     def stored(self) -> int:
         """Mails in the stream."""
-        return int(self.client.xlen(STREAM))
+        return int(self.client.xlen(self.queue))
 
     def owner(self) -> bytes:
         """Who may write."""
-        return self.client.hget(f"{CONNECTION}:state", "owner") or b""
+        return self.client.hget(f"{self.keys}:state", "owner") or b""
+
+    def pending(self) -> int:
+        """After-download actions that are not carried out yet."""
+        return int(self.client.zcard(f"{self.keys}:outbox"))
+
+    def copied(self) -> int:
+        """Mails in the target of Move."""
+        return len(self.dovecot.flags(self.user, folder="Done"))
 
     def untouched(self) -> set[int]:
         """UIDs on which no after-download action was carried out."""
@@ -141,34 +187,25 @@ class World:
             return {uid for uid, names in flags.items() if "\\seen" not in names}
         return set(flags)
 
-    def copied(self) -> int:
-        """Mails in the target of Move."""
-        return len(self.dovecot.flags(self.user, folder="Done"))
+    def entries(self) -> list[checker.Entry]:
+        return checker.read_stream(self.client, self.queue)
 
     def check_now(self) -> None:
         """At any moment: nothing doubled, and nothing touched whose mail is not in the stream."""
         touched = set(self.originals) - self.untouched()  # read before the stream, which only grows
-        verdict = checker.compare(self.originals, self.entries())
-        assert not verdict.doubled, verdict
-        assert not verdict.doubled_ids, verdict
-        assert not touched & set(verdict.lost), f"touched, but not in the stream: {touched & set(verdict.lost)}"
-
-    def entries(self) -> list[checker.Entry]:
-        return checker.read_stream(self.client, STREAM)
+        judge.check_now(self.originals, self.entries(), touched=touched)
 
     def done(self) -> bool:
         """Every mail is in the stream and every action carried out."""
-        if self.stored() < len(self.originals):
-            return False
-        return self.client.zcard(f"{CONNECTION}:outbox") == 0 and (self.action == "None" or not self.untouched())
+        return self.stored() >= len(self.originals) and self.pending() == 0
 
-    def wait_until_done(self) -> None:
+    def wait_until_done(self, *, seconds: float = DEADLINE) -> None:
         """The fetchers that run get there by themselves."""
-        end = time.monotonic() + DEADLINE
+        end = time.monotonic() + seconds
         while not self.done():
             for fetcher in list(self.fetchers):
                 assert fetcher.process.poll() is None, f"a fetcher ended: {fetcher.log.read_text()[-3000:]}"
-                if fetcher.report().get("actions", {}).get("reason") == "StoreWentBack":
+                if fetcher.report().get("actions", {}).get("reason") in HELD:
                     # It does right to wait for people. They may also start it anew.
                     self.end(fetcher)
                     self.start()
@@ -178,56 +215,56 @@ class World:
     def told(self) -> str:
         """For messages of failed tests."""
         logs = "".join(f"\n--- {f.pod_uid}: {f.report()}\n{f.log.read_text()[-3000:]}" for f in self.fetchers)
-        return f"{self.stored()} of {len(self.originals)} stored, {len(self.untouched())} untouched{logs}"
+        return f"{self.stored()} of {len(self.originals)} stored, {self.pending()} actions pending{logs}"
 
     def judge(self) -> None:
         """The end: exactly once, byte for byte; every action done, nothing left over; the lease given back."""
-        verdict = checker.compare(self.originals, self.entries())
-        assert verdict.ok, verdict
-        contents = Counter(o.sha256 for o in self.originals.values())
-        left = Counter(o.sha256 for o in checker.read_mailbox(self.mailbox()).values())
-        assert left == (Counter() if self.action in ("Delete", "Move") else contents)
-        if self.action == "Move":
-            assert Counter(o.sha256 for o in checker.read_mailbox(self.mailbox("Done")).values()) == contents
-        if self.action == "None":
-            flags = {uid: o.flags for uid, o in checker.read_mailbox(self.mailbox()).items()}
-            assert flags == {uid: o.flags for uid, o in self.originals.items()}
-        for fetcher in self.fetchers:
-            wait_until(lambda one=fetcher: bool(one.report()), what="it has begun")  # type: ignore[misc]
-            assert fetcher.term() == 0
-            owner = (self.client.get(f"{CONNECTION}:lease") or b"").split(b" ")[0].decode()
+        judge.check_end(self)
+        for fetcher in list(self.fetchers):
+            self.stop(fetcher)
+            owner = (self.client.get(f"{self.keys}:lease") or b"").split(b" ")[0].decode()
             assert owner != fetcher.pod_uid  # another one's may still run out
         for log in self.directory.glob("*.log"):
             assert "Traceback" not in log.read_text(), log.read_text()[-3000:]
-        assert self.client.zcard(f"{CONNECTION}:outbox") == 0
 
     def close(self) -> None:
         """Leaves no process behind."""
         for fetcher in self.fetchers:
             fetcher.kill()
-        self.imap_proxy.close()
-        self.redis_proxy.close()
+        self.fetchers = []
 
-    def _manifest(self) -> None:
-        ca = self.dovecot.certificates.ca.read_text()
+    # -- the manifest ----------------------------------------------------------------------
+
+    def configure(self, *, action: Action | None = None, annotations: Mapping[str, str] | None = None) -> None:
+        """Writes the manifest that the next fetcher reads."""
+        setup = self.setup
+        self.action = action or self.action
         after = {"action": self.action} | ({"folder": "Done"} if self.action == "Move" else {})
-        spec = {
-            "protocol": "IMAP",
-            "server": {"host": "127.0.0.1", "port": self.imap_proxy.port},
+        server: dict[str, Any] = {"host": "127.0.0.1", "port": setup.mail_port}
+        if not setup.encrypted:
+            server |= {"encryption": "None", "allowInsecureLogin": True}
+        spec: dict[str, Any] = {
+            "protocol": setup.protocol,
+            "server": server,
             "tls": {"caSecretRef": {"name": "ca"}},
             "auth": {"type": "Password", "username": self.user, "passwordSecretRef": {"name": "mailbox"}},
             "schedule": {"interval": "10s", "timeout": "10s"},
             "afterDownload": after,
+            "queue": {"stream": self._stream},
         }
-        password = self.dovecot.password(self.user)
-        documents = [
-            {"kind": "MailConnection", "metadata": {"name": "chaos"}, "spec": spec},
-            {"kind": "Secret", "metadata": {"name": "mailbox"}, "stringData": {"password": password}},
-            {"kind": "Secret", "metadata": {"name": "ca"}, "stringData": {"ca.crt": ca}},
-        ]
+        for name, value in setup.spec.items():
+            spec[name] = {**spec[name], **value} if name in spec and isinstance(value, dict) else value
+        metadata: dict[str, Any] = {"name": "chaos"} | ({"annotations": dict(annotations)} if annotations else {})
+        secrets = {
+            "mailbox": {"password": self.dovecot.password(self.user)},
+            "ca": {"ca.crt": self.dovecot.certificates.ca.read_text()},
+        }
+        documents: list[dict[str, Any]] = [{"kind": "MailConnection", "metadata": metadata, "spec": spec}]
+        documents += [{"kind": "Secret", "metadata": {"name": n}, "stringData": v} for n, v in secrets.items()]
         self.manifest.write_text("\n---\n".join(map(json.dumps, documents)))
         if self.action == "Move":
-            self.dovecot.create_folder(self.user, "Done")
+            with self.dovecot.client(self.user) as imap:
+                imap.create("Done")
 
 
 @contextmanager

@@ -113,6 +113,31 @@ def compare(originals: Mapping[int, Original], entries: Sequence[Entry], *, expe
     )
 
 
+def compare_contents(originals: Mapping[int, Original], entries: Sequence[Entry]) -> Verdict:
+    """As `compare`, by contents: for POP3, and for mailboxes whose mails were numbered anew. UIDs are of `originals`.
+
+    Several mails with the same bytes must stand in the stream as often as in the mailbox.
+    """
+    wanted = Counter(mail.sha256 for mail in originals.values())
+    found = Counter(entry.sha256 for entry in entries)
+    by_id = Counter(entry.id for entry in entries)
+    missing, surplus = wanted - found, found - wanted
+    lost: list[int] = []
+    for uid, mail in sorted(originals.items()):
+        if missing[mail.sha256] > 0:
+            missing[mail.sha256] -= 1
+            lost.append(uid)
+    return Verdict(
+        mails=len(originals),
+        entries=len(entries),
+        lost=lost,
+        doubled=sorted(uid for uid, mail in originals.items() if surplus[mail.sha256]),
+        doubled_ids=sorted(name for name, count in by_id.items() if count > 1),
+        wrong_claims=sorted(e.uid for e in entries if not e.claims_hold),
+        unknown=sorted(e.uid for e in entries if e.sha256 not in wanted),
+    )
+
+
 def read_mailbox(mailbox: Mailbox) -> dict[int, Original]:
     """Every mail of the folder by UID."""
     with _login(mailbox) as imap:
@@ -177,7 +202,7 @@ def _entry(client: Any, key: str, fields: Mapping[bytes, bytes]) -> Entry:
     return Entry(
         entry=key,
         id=fields[b"id"].decode(),
-        uid=int(fields[b"uid"]),
+        uid=int(fields.get(b"uid") or 0),  # POP3 has none
         connection=fields[b"connection"].decode(),
         sha256=sha256,
         size=len(raw),

@@ -1,0 +1,182 @@
+"""Where a run may be stopped: the labelled fault points, one line each.
+
+A point is a pattern of request or reply on the wire, its n-th occurrence, and how much of it has passed. A point that a
+run never reaches fails its case, so a pattern that the product has outgrown is noticed.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal, get_args
+
+from tests.chaos.framing import Side
+from tests.chaos.trap import Place, Step, Then, Via
+
+Server = Literal["imap", "imap-old", "pop3"]
+"""Dovecot as it is; without MOVE (mails are copied, then removed); over POP3."""
+Action = Literal["None", "MarkSeen", "Delete", "Move"]
+Prepared = Literal["new", "known", "reset"]
+"""What was before: nothing; half of the mails downloaded; the same, and then the server numbered its mails anew."""
+
+PATTERNS: Final = {
+    # Scripts, by what makes each of them what it is.
+    "TAKE": r"'epoch', 1\)",
+    "COMMIT": r"'NOBLOB'",
+    "PART": r"'APPEND', KEYS",
+    "BARRIER": r"'INCR'.*:barrier\r\n",
+    "SETTLE": r"'ZREM', KEYS\[2\], ARGV\[p\]",
+    "PHASE": r"'GONE'",
+    # Commands to Redis.
+    "STATE": r"HGETALL\r\n.*:state\r\n",
+    "OUTBOX": r"\$6\r\nZRANGE\r\n.*:outbox\r\n",
+    "DISK": r"\$7\r\nWAITAOF\r\n|\$4\r\nWAIT\r\n|^\*1\r\n\$4\r\nINFO\r\n",
+    # IMAP.
+    "SELECT": r"^(SELECT|EXAMINE) ",
+    "LIST": r"^UID FETCH \d+:\S+ \(UID",
+    "HEADER": r"^UID FETCH .*BODY\.PEEK\[HEADER",
+    "BODY": r"^UID FETCH .*BODY\.PEEK\[\]",
+    "SEEN": r"^UID STORE .*\\Seen",
+    "DELETED": r"^UID STORE .*\\Deleted",
+    "EXPUNGE": r"^(UID )?EXPUNGE",
+    "MOVE": r"^UID MOVE ",
+    "COPY": r"^UID COPY ",
+    # POP3.
+    "UIDL": r"(?i)^UIDL\s*$",
+    "RETR": r"(?i)^RETR ",
+    "DELE": r"(?i)^DELE ",
+    "QUIT": r"(?i)^QUIT",
+    "TOUCH": r"^UID (STORE|MOVE|COPY) |^DELE ",
+    # Answers.
+    "LARGE": r"\{[1-9]\d{6,}\}\r\n",
+    "HIT": r"\* \d+ FETCH .*\{\d+\}\r\n",
+}
+
+# id | what | steps, joined by ">" | servers | actions ("acting": all but None) | what was before
+# A step: via side PATTERN[#n][~ANSWER] place [cut]. Steps on the way let everything pass, or cut the connection.
+# Occurrences are counted from the moment when the session has its lease, or from the start where there is a "^".
+COMMON: Final = r"""
+c1  | lease taken, answer unread         | ^ redis reply TAKE before                                | all      | any
+c1  | lease taken, answer read           | ^ redis reply TAKE after                                 | all      | any
+c2  | state read                         | ^ redis reply STATE#2 after                              | all      | any
+c3  | commit not sent                    | redis request COMMIT before                              | all      | any
+c3  | second commit not sent             | redis request COMMIT#2 before                            | all      | any
+c4  | commit half sent                   | redis request COMMIT half                                | all      | any
+c5  | commit sent, nothing heard         | redis request COMMIT#2 after                             | all      | any
+c6  | commit done, answer unread         | redis reply COMMIT before                                | all      | any
+c6  | commit done, answer half read      | redis reply COMMIT#2 half                                | all      | any
+c7  | commit's answer read               | redis reply COMMIT after                                 | all      | any
+c8  | commit sent again, answer unread   | redis reply COMMIT before cut > redis reply COMMIT before | all      | any
+c9  | barrier's write sent               | redis request BARRIER after                              | all      | acting
+c10 | waiting for the disk               | redis request BARRIER after > redis request DISK after   | all      | acting
+c10 | disk's answer unread               | redis request BARRIER after > redis reply DISK before    | all      | acting
+c11 | outbox read                        | redis reply OUTBOX after                                 | all      | acting
+c11 | before the action                  | mail request TOUCH before                                | all      | acting
+c12 | action done, not settled           | redis request SETTLE before                              | all      | acting
+c13 | settled, answer unread             | redis reply SETTLE before                                | all      | acting
+"""
+BLOBS: Final = r"""
+b1  | before the first part              | redis request PART before                                | all      | any
+b2  | part half sent                     | redis request PART#2 half                                | all      | any
+b2  | part's answer lost                 | redis reply PART#2 before                                | all      | any
+b3  | last part written                  | redis request PART after > redis request COMMIT#2 before | all      | any
+"""
+MAIL: Final = r"""
+i1  | folder opened                      | mail reply SELECT after                                  | imap*    | any
+i2  | anchor looked at                   | mail part HEADER half                                    | imap*    | any      | known
+i3  | list half read                     | mail part LIST#3 half                                    | imap*    | any
+i3  | list read                          | mail reply LIST after                                    | imap*    | any
+i5  | inside a mail                      | mail part BODY#2 half                                    | imap*    | any
+i5  | between two mails                  | mail part BODY#4 after                                   | imap*    | any
+i6  | inside a large mail                | mail part BODY~LARGE half                                | imap*    | any
+i7  | STORE half sent                    | mail request SEEN half                                   | imap*    | MarkSeen
+i7  | STORE done, answer lost            | mail reply SEEN before                                   | imap*    | MarkSeen
+i8  | before COPY                        | mail request COPY before                                 | imap-old | Move
+i8  | COPY done, answer lost             | mail reply COPY before                                   | imap-old | Move
+i8  | COPY done, phase unwritten         | mail reply COPY after > redis request PHASE before       | imap-old | Move
+i9  | copied, before \Deleted            | mail request DELETED before                              | imap-old | Move
+i10 | \Deleted, before EXPUNGE           | mail request EXPUNGE before                              | imap*    | Delete
+i10 | EXPUNGE half answered              | mail part EXPUNGE#2 half                                 | imap*    | Delete
+i11 | MOVE half sent                     | mail request MOVE half                                   | imap     | Move
+i11 | MOVE done, answer lost             | mail reply MOVE before                                   | imap     | Move
+p1  | UIDL half read                     | mail reply UIDL half                                     | pop3     | any
+p2  | inside a mail                      | mail reply RETR#2 half                                   | pop3     | any
+p3  | retrieved, not committed           | mail reply RETR#3 after > redis request COMMIT before    | pop3     | any
+p4  | some DELE sent                     | mail reply DELE#4 before                                 | pop3     | Delete
+p5  | all DELE, before QUIT              | mail request DELE after > mail request QUIT before       | pop3     | Delete
+p6  | QUIT sent, nothing heard           | mail request DELE after > mail request QUIT after        | pop3     | Delete
+p6  | QUIT done, answer lost             | mail reply QUIT before                                   | pop3     | any
+p7  | QUIT answered, outbox not emptied  | mail reply QUIT after > redis request SETTLE before      | pop3     | Delete
+"""
+RESETS: Final = r"""
+r1  | new UIDVALIDITY seen               | mail reply SELECT after                                  | imap*    | any      | reset
+r2  | in the middle of the walk          | mail part HEADER~HIT#3 half                              | imap*    | any      | reset
+r3  | in the middle of the download      | mail part BODY half                                      | imap*    | any      | reset
+r3  | download done, answer unread       | mail reply BODY after > redis reply COMMIT before        | imap*    | any      | reset
+r4  | last commit, answer unread         | mail reply BODY after > redis reply COMMIT#2 before      | imap*    | any      | reset
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One fault point.
+
+    Attributes:
+        id: As in the specification of the store.
+        what: For people.
+        steps: What leads to it; the last one stops.
+        servers: Where it exists.
+        actions: With which after-download actions it exists.
+        prepared: What was before.
+    """
+
+    id: str
+    what: str
+    steps: tuple[Step, ...]
+    servers: tuple[Server, ...]
+    actions: tuple[Action, ...]
+    prepared: Prepared = "new"
+
+
+def points(table: str) -> tuple[Point, ...]:
+    """The points of a table."""
+    return tuple(_point(*(cell.strip() for cell in line.split("|"))) for line in table.strip().splitlines())
+
+
+def step(text: str, *, then: Then = "stop") -> Step:
+    """`redis reply COMMIT#2 before` as a step."""
+    via, side, name, place, *more = text.split()
+    if more == ["cut"]:
+        then = "cut"
+    name, _, n = name.partition("#")
+    name, _, answer = name.partition("~")
+    return Step(
+        via=_one_of(Via, via),
+        side=_one_of(Side, side),
+        about=PATTERNS[name],
+        answer=PATTERNS[answer] if answer else "",
+        n=int(n or 1),
+        place=_one_of(Place, place),
+        then=then,
+    )
+
+
+def _point(name: str, what: str, steps: str, servers: str, actions: str, prepared: str = "new") -> Point:
+    from_start, steps = steps.startswith("^"), steps.removeprefix("^")
+    *way, last = steps.split(">")
+    found = (*(step(text, then="pass") for text in way), step(last))
+    lease = step("redis reply TAKE after", then="pass")
+    known: dict[str, tuple[Server, ...]] = {"all": get_args(Server), "imap*": ("imap", "imap-old")}
+    wanted: dict[str, tuple[Action, ...]] = {"any": get_args(Action), "acting": ("MarkSeen", "Delete", "Move")}
+    return Point(
+        id=name,
+        what=what,
+        steps=found if from_start else (lease, *found),
+        servers=known.get(servers) or (_one_of(Server, servers),),
+        actions=wanted.get(actions) or (_one_of(Action, actions),),
+        prepared=_one_of(Prepared, prepared),
+    )
+
+
+def _one_of(kind: Any, text: str) -> Any:
+    """The text as a value of this Literal."""
+    if text not in get_args(kind):
+        raise ValueError(f"'{text}' is none of {get_args(kind)}")
+    return text

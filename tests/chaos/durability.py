@@ -1,0 +1,153 @@
+"""When Redis had what on its disk: its writes to the append-only file and its fsyncs, as the kernel saw them (strace).
+
+A kill leaves the page cache alone, so no kill shows that something was touched too early. The record does: a mail is
+durable when an fsync ended that began after the write that holds the `EXEC` of its commit.
+"""
+
+import contextlib
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.servers.redis import RedisServer, wait_until
+
+_CALL = re.compile(
+    r"^(?P<at>\d+\.\d+) (?P<call>write|fdatasync|fsync)\(\d+<(?P<path>[^>]*)>.*\)"
+    r"\s+= (?P<result>-?\d+).*<(?P<took>[\d.]+)>"
+)
+AOF = {"auto-aof-rewrite-percentage": "0"}
+"""Settings of a Redis that is recorded: its file only grows."""
+
+
+@dataclass
+class _Life:
+    """What one process did with one file."""
+
+    writes: list[tuple[float, int]] = field(default_factory=list)
+    """End of the write, size of the file behind it."""
+    syncs: list[tuple[float, float]] = field(default_factory=list)
+    """Begin and end."""
+
+
+class Disk:
+    """Records one server; `begin` again after each start of its process."""
+
+    def __init__(self, server: RedisServer, directory: Path) -> None:
+        self._server = server
+        self._directory = directory
+        self._lives: list[_Life] = []
+        self._tracer: subprocess.Popen[bytes] | None = None
+        self._base = 0
+        self._number = 0
+
+    def begin(self) -> None:
+        """Attaches to the server that runs now; nothing may write yet."""
+        self._number += 1
+        self._base = self.file.stat().st_size
+        prefix = self._directory / f"strace-{self._server.port}-{self._number}"
+        pid = str(self._server.client().info("server")["process_id"])
+        command = ["strace", "-f", "-ff", "-qq", "-ttt", "-T", "-y", "-s", "0", "-e", "trace=write,fdatasync,fsync"]
+        # In a session of its own: Ctrl-C must not end the tracer before what it traces.
+        self._tracer = subprocess.Popen([*command, "-o", str(prefix), "-p", pid], start_new_session=True)
+        wait_until(lambda: self._sees(prefix), what="strace (may this process trace others? see ptrace(2))")
+
+    def end(self) -> None:
+        """Takes up what the process did that ended, or detaches from it."""
+        if self._tracer is None:
+            return
+        self._tracer.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._tracer.wait(20)
+        self._tracer = None
+        self._lives.append(self._read())
+
+    @property
+    def file(self) -> Path:
+        """The append-only file that grows."""
+        return max((self._server.data / "appendonlydir").glob("*.incr.aof"))
+
+    def durable(self, stream: str) -> dict[str, float]:
+        """For each mail of the stream, sha256 → the moment from which its first entry was on disk; inf: never yet."""
+        lives = [*self._lives, *([self._read()] if self._tracer else [])]
+        found: dict[str, float] = {}
+        for end, arguments in _additions(self.file.read_bytes()):
+            if arguments[1] != stream.encode():
+                continue
+            fields = dict(zip(arguments[3::2], arguments[4::2], strict=True))
+            key = fields[b"sha256"].decode()
+            moment = min((_when(life, end) for life in lives), default=float("inf"))
+            found[key] = min(moment, found.get(key, float("inf")))
+        return found
+
+    def _sees(self, prefix: Path) -> bool:
+        """A file for each thread appears when it is attached to; a write proves that it works."""
+        assert self._tracer
+        if self._tracer.poll() is not None:
+            raise RuntimeError("strace ended; it needs the right to trace other processes (CAP_SYS_PTRACE)")
+        client = self._server.client()
+        client.set("chaos:probe", time.time())
+        return len(self._read(prefix).writes) > 1
+
+    def _read(self, prefix: Path | None = None) -> _Life:
+        prefix = prefix or self._directory / f"strace-{self._server.port}-{self._number}"
+        life, writes = _Life(), []
+        for file in prefix.parent.glob(f"{prefix.name}.*"):
+            for line in file.read_text(errors="replace").splitlines():
+                if (match := _CALL.match(line)) is None or not match["path"].endswith(".incr.aof"):
+                    continue
+                began, result = float(match["at"]), int(match["result"])
+                ended = began + float(match["took"])
+                if match["call"] == "write":
+                    writes.append((ended, max(0, result)))
+                elif result == 0:
+                    life.syncs.append((began, ended))
+        size = self._base
+        life.writes.append((0.0, size))  # what an earlier process left in the page cache: any fsync covers it
+        for ended, count in sorted(writes):
+            size += count
+            life.writes.append((ended, size))
+        life.syncs.sort()
+        return life
+
+
+def _when(life: _Life, end: int) -> float:
+    """The end of the first fsync that began behind the write which completed the file up to there."""
+    written = next((at for at, size in life.writes if size >= end), None)
+    if written is None:
+        return float("inf")
+    return next((ended for began, ended in life.syncs if began >= written), float("inf"))
+
+
+def _additions(data: bytes) -> Iterator[tuple[int, list[bytes]]]:
+    """Each XADD of an append-only file, with the offset at which it counts: behind the EXEC that follows."""
+    at, waiting, inside = 0, [], False
+    while at < len(data):
+        if data[at : at + 1] != b"*":  # an annotation, up to the end of its line
+            at = data.index(b"\n", at) + 1
+            continue
+        line = data.find(b"\r\n", at)
+        count = int(data[at + 1 : line])
+        at, arguments = line + 2, []
+        for _ in range(count):
+            line = data.find(b"\r\n", at)
+            if line < 0:
+                return
+            size = int(data[at + 1 : line])
+            arguments.append(data[line + 2 : line + 2 + size])
+            at = line + 4 + size
+        if at > len(data):
+            return  # cut off in the middle
+        name = arguments[0].upper()
+        if name == b"MULTI":
+            inside = True
+        elif name == b"XADD":
+            waiting.append(arguments)
+        if name == b"EXEC":
+            inside = False
+        if not inside:
+            yield from ((at, one) for one in waiting)
+            waiting = []

@@ -1,0 +1,188 @@
+"""Runs one case: a mailbox of its own on servers that all cases share, the trap, the fault, the judge, the record."""
+
+import contextlib
+import itertools
+import json
+import os
+import random
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.chaos import judge
+from tests.chaos.cases import Case
+from tests.chaos.catalogue import Server
+from tests.chaos.framing import Imap, Pop3
+from tests.chaos.judge import Verdict
+from tests.chaos.stores import Kind, Standalone
+from tests.chaos.strikes import STRIKES, Scene
+from tests.chaos.tap import Tap
+from tests.chaos.trap import Trap
+from tests.chaos.world import Setup, world
+from tests.servers.certs import Certificates
+from tests.servers.dovecot import Dovecot
+
+RESULTS = os.environ.get("MAILFETCH_CHAOS_RESULTS", "")
+WORN = 25
+"""Cases after which a store is replaced: its append-only file is read for each."""
+SMALL, LARGE = 10, (70_000, 1_300_000)
+"""Mails of a case, and the sizes of its blobs; each blob makes another commit."""
+SILENT = "3s"
+"""Timeout of the mail server in cases that wait for it."""
+NO_MOVE = "IMAP4rev1 SASL-IR UIDPLUS IDLE ESEARCH"
+
+
+class Rooms:
+    """The servers that cases share; started when first needed."""
+
+    def __init__(self, certificates: Certificates) -> None:
+        self._certificates = certificates
+        self._dovecots: dict[bool, Dovecot] = {}
+        self._stores: dict[Kind, Standalone] = {}
+        self._numbers = itertools.count(1)
+
+    def dovecot(self, server: Server) -> Dovecot:
+        """The mail server of a case."""
+        old = server == "imap-old"
+        if old not in self._dovecots:
+            self._dovecots[old] = Dovecot(self._certificates, capability=NO_MOVE if old else "")
+            self._dovecots[old].start()
+        return self._dovecots[old]
+
+    def store(self, kind: Kind) -> Standalone:
+        """The Redis of a case."""
+        found = self._stores.get(kind)
+        if found and found.used >= WORN:
+            self._stores.pop(kind).stop()
+            found = None
+        if found is None:
+            found = self._stores[kind] = Standalone(kind).start()
+        found.used += 1
+        return found
+
+    def user(self) -> str:
+        """A name that nobody has."""
+        return f"chaos{next(self._numbers)}@mail.test"
+
+    def close(self) -> None:
+        for server in self._dovecots.values():
+            server.stop()
+        for store in self._stores.values():
+            store.stop()
+
+
+@contextlib.contextmanager
+def scene(case: Case, rooms: Rooms, rng: random.Random) -> Iterator[Scene]:
+    """A world with taps before its servers."""
+    dovecot, store, trap = rooms.dovecot(case.server), rooms.store(case.store), Trap()
+    user = rooms.user()
+    dovecot.add_user(user, "pass")
+    pop3 = case.server == "pop3"
+    with contextlib.ExitStack() as stack:
+        taps, url = store.taps(trap)
+        mail = Tap(
+            dovecot.pop3_port if pop3 else dovecot.imap_port,
+            via="mail",
+            framing=Pop3 if pop3 else Imap,
+            trap=trap,
+            record=judge.TOUCHES["POP3" if pop3 else "IMAP"],
+            answers="^(?i:UIDL)" if pop3 else "",
+        )
+        for tap in (mail, *taps):
+            stack.callback(tap.close)
+        stack.callback(trap.unset)
+        schedule = {"timeout": SILENT} if case.fault == "silence" else {}
+        setup = Setup(
+            mail_port=mail.port,
+            redis_url=url,
+            action=case.action,
+            protocol="POP3" if pop3 else "IMAP",
+            encrypted=False,
+            spec={"schedule": schedule},
+        )
+        made = stack.enter_context(
+            world(
+                directory=Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-"))),
+                dovecot=dovecot,
+                client=store.client(),
+                user=user,
+                stream=user.partition("@")[0],
+                setup=setup,
+            )
+        )
+        yield Scene(world=made, trap=trap, rng=rng, mail=mail, redis=taps, store=store)
+
+
+def run_case(case: Case, rooms: Rooms, rng: random.Random) -> Verdict:
+    """One case from an empty mailbox to the verdict, which is written down whatever happens."""
+    began = time.monotonic()
+    verdict = Verdict(notes=["did not come to its end"])
+    try:
+        with scene(case, rooms, rng) as stopped:
+            prepare(case, stopped)
+            stopped.trap.set(*case.point.steps)
+            stopped.world.start("pod-1")
+            assert stopped.trap.wait(), (
+                f"the point was not hit, nothing fits {stopped.trap.waits_for}: {stopped.world.told()}"
+            )
+            stopped.world.check_now()
+            STRIKES[case.fault](stopped)
+            verdict = finish(stopped)
+    finally:
+        record(case, verdict, seconds=time.monotonic() - began)
+    return verdict
+
+
+def prepare(case: Case, stopped: Scene) -> None:
+    """Fills the mailbox; half of it may be known already, and numbered anew."""
+    made = stopped.world
+    if case.point.prepared == "new":
+        made.fill(SMALL, stopped.rng, large=LARGE)
+        return
+    made.configure(action="None")
+    made.fill(SMALL, stopped.rng, large=())
+    made.start("pod-0")
+    made.wait_until_done()
+    made.stop(made.fetchers[0])
+    known = {mail.sha256 for mail in made.originals.values()}
+    made.configure(action=case.action)
+    if case.point.prepared == "reset":
+        made.dovecot.set_uid_validity(made.user, 1_000_000 + stopped.rng.randrange(10**6))
+    made.originals = {}
+    made.fill(SMALL // 2, stopped.rng, large=LARGE)
+    made.kept = {uid for uid, mail in made.originals.items() if mail.sha256 in known}
+
+
+def finish(stopped: Scene) -> Verdict:
+    """Lets what is left run to its end, and judges."""
+    made = stopped.world
+    made.wait_until_done()
+    for fetcher in list(made.fetchers):
+        made.stop(fetcher)
+    verdict = judge.verdict_of(made, touches=stopped.mail.sent, moments=stopped.store.durable(made.queue))
+    for log in made.directory.glob("*.log"):
+        if "Traceback" in (text := log.read_text()):
+            verdict.notes.append(f"internal error: {text[-2000:]}")
+    return verdict
+
+
+def record(case: Case, verdict: Verdict, *, seconds: float) -> None:
+    """A line for the table of `docs/guarantees.md`."""
+    if not RESULTS:
+        return
+    line = {
+        "server": case.server,
+        "point": case.point.id,
+        "what": case.point.what,
+        "fault": case.fault,
+        "action": case.action,
+        "store": case.store,
+        "lost": verdict.lost,
+        "doubled": verdict.doubled,
+        "early": verdict.early,
+        "notes": verdict.notes,
+        "seconds": round(seconds, 1),
+    }
+    with Path(RESULTS).open("a") as file:
+        file.write(json.dumps(line) + "\n")
