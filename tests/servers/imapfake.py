@@ -13,10 +13,10 @@ from types import TracebackType
 from typing import Self
 
 from tests.servers.certs import Certificates
-from tests.servers.imapfake_mailbox import FakeFolder, FakeMail
+from tests.servers.imapfake_mailbox import FakeFolder, FakeMail, VastFolder
 from tests.servers.imapfake_session import CUT, SILENCE, Session
 
-__all__ = ["CUT", "SILENCE", "FakeFolder", "FakeImap", "FakeMail", "Quirks"]
+__all__ = ["CUT", "SILENCE", "FakeFolder", "FakeImap", "FakeMail", "Quirks", "VastFolder"]
 
 
 @dataclass
@@ -38,7 +38,15 @@ class Quirks:
     left_out: set[int] = field(default_factory=set)
     """UIDs whose body is left out of the answer, which is OK."""
     refused: set[int] = field(default_factory=set)
-    """UIDs whose body makes the server say NO, after it has answered for those before."""
+    """UIDs that make the server say NO to `refused_item`, after it has answered for those before."""
+    refused_item: str = "BODY.PEEK[]"
+    refusal: bytes = b"[SERVERBUG] cannot read it"
+    sizes: dict[int, int] = field(default_factory=dict)
+    """RFC822.SIZE of these UIDs, if it is wrong."""
+    partial: bool = True
+    """It takes notice of the range of a partial fetch."""
+    unnamed: set[int] = field(default_factory=set)
+    """UIDs without EMAILID."""
     body: Callable[[FakeMail], bytes] | None = None
     """What follows `BODY[] ` for a mail; may hold CUT."""
     uid_last: bool = False

@@ -4,9 +4,11 @@ import base64
 import contextlib
 import re
 import socket
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from tests.servers.imapfake_mailbox import FakeFolder, FakeMail, fits
+from tests.servers.imapfake_fetch import answer, words_of
+from tests.servers.imapfake_mailbox import FakeFolder, FakeMail, fits, ranges
 
 if TYPE_CHECKING:
     from tests.servers.imapfake import FakeImap, Quirks
@@ -86,7 +88,7 @@ class Session:
         return self.quirks.after_login if self.logged_in else self.quirks.before_login
 
     def _noop(self, _: str) -> None:
-        self.send(b"* %d EXISTS\r\n" % len(self.folder.mails))
+        self.send(b"* %d EXISTS\r\n" % self.folder.exists)
         self.ok()
 
     def _starttls(self, _: str) -> None:
@@ -128,13 +130,13 @@ class Session:
     # ---- folders ----
 
     def _select(self, rest: str, *, mode: bytes = b"READ-WRITE") -> None:
-        name = rest.strip('"')
+        name = re.sub(r"\\(.)", r"\1", rest.strip('"'))
         if name not in self.server.folders:
             self.send(self.tag + b" NO [NONEXISTENT] no such folder\r\n")
             return
         self.folder = self.server.folders[name]
         lines = [
-            f"* {len(self.folder.mails)} EXISTS",
+            f"* {self.folder.exists} EXISTS",
             f"* OK [UIDVALIDITY {self.folder.uid_validity}] valid",
             f"* OK [PERMANENTFLAGS ({self.quirks.permanent_flags})] flags",
         ]
@@ -147,10 +149,12 @@ class Session:
         self._select(rest, mode=b"READ-ONLY")
 
     def _list(self, rest: str) -> None:
-        pattern = rest.removeprefix('""').strip().strip('"')
-        for name in self.server.folders:
-            if pattern in ("*", name):
-                self.send(f'* LIST (\\HasNoChildren) "/" "{name}"\r\n'.encode())
+        pattern, special, _ = rest.removeprefix('""').strip().partition(" RETURN (SPECIAL-USE)")
+        assert not special or "SPECIAL-USE" in self._capabilities(), rest
+        for name, folder in self.server.folders.items():
+            if pattern.strip('"') in ("*", name):
+                quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+                self.send(f'* LIST ({folder.attributes}) {folder.separator} "{quoted}"\r\n'.encode())
         self.ok()
 
     def _status(self, rest: str) -> None:
@@ -163,42 +167,37 @@ class Session:
 
     def _uid_fetch(self, rest: str) -> None:
         uid_set, _, items = rest.partition(" ")
-        if "BODY[" in items:
-            self.server.faults.append(f"a body without PEEK: {rest}")
-        mails = self.folder.chosen(uid_set)
-        for mail in reversed(mails) if self.quirks.descending else mails:
-            if "BODY.PEEK[]" in items and mail.uid in self.quirks.refused:
-                self.send(self.tag + b" NO [SERVERBUG] cannot read it\r\n")
-                return
-            if "BODY.PEEK[]" in items and mail.uid in self.quirks.left_out:
-                continue
-            answer = self._answer(mail, items)
-            if self.quirks.noise:
-                answer = b"* 1 FETCH (FLAGS (UID 4711))\r\n* %d EXISTS\r\n" % len(self.folder.mails) + answer + answer
-            self.send(answer)
-        self.ok()
+        self._answer(self.folder.numbered(uid_set), items)
 
-    def _answer(self, mail: FakeMail, items: str) -> bytes:
-        number = self.folder.mails.index(mail) + 1
-        known = {
-            "UID": f"UID {mail.uid}",
-            "FLAGS": f"FLAGS ({' '.join(sorted(mail.flags))})",
-            "INTERNALDATE": f'INTERNALDATE "{mail.date}"',
-            "RFC822.SIZE": f"RFC822.SIZE {len(mail.raw)}",
-        }
-        told = [text.encode() for name, text in known.items() if name in items.strip("()").split()]
-        body = []
-        if "BODY.PEEK[]" in items:
-            made = self.quirks.body(mail) if self.quirks.body else b"{%d}\r\n" % len(mail.raw) + mail.raw
-            body = [b"BODY[] " + made]
-        if "BODY.PEEK[HEADER]" in items:
-            header = mail.raw.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
-            body = [b"BODY[HEADER] {%d}\r\n" % len(header) + header]
-        parts = body + told if self.quirks.uid_last else told + body
-        return b"* %d FETCH (" % number + b" ".join(parts) + b")\r\n"
+    def _fetch(self, rest: str) -> None:
+        numbers, _, items = rest.partition(" ")
+        assert items == "(UID)", rest  # message numbers are for looking only
+        places = [n for low, high in ranges(numbers, self.folder.exists) for n in range(low, high + 1)]
+        self._answer([(n, self.folder.mails[n - 1]) for n in places], items)
+
+    def _answer(self, mails: Iterable[tuple[int, FakeMail]], items: str) -> None:
+        if "BODY[" in items:
+            self.server.faults.append(f"a body without PEEK: {items}")
+        asked, quirks = words_of(items), self.quirks
+        made: list[bytes] = []
+        for number, mail in reversed(list(mails)) if quirks.descending else mails:
+            if mail.uid in quirks.refused and any(item.startswith(quirks.refused_item) for item in asked):
+                self.send(b"".join(made) + self.tag + b" NO " + quirks.refusal + b"\r\n")
+                return
+            if "BODY.PEEK[]" in asked and mail.uid in quirks.left_out:
+                continue
+            made.append(answer(mail, number, asked, quirks))
+            if quirks.noise:
+                made += [b"* 1 FETCH (FLAGS (UID 4711))\r\n* %d EXISTS\r\n" % self.folder.exists, made[-1]]
+            if len(made) > 500:
+                self.send(b"".join(made))
+                made = []
+        self.send(b"".join(made))
+        self.ok()
 
     def _uid_search(self, rest: str) -> None:
         count = rest.startswith("RETURN (COUNT) ")
+        assert not count or "ESEARCH" in self._capabilities(), rest
         found = [m.uid for m in self.folder.mails if fits(m, rest.removeprefix("RETURN (COUNT) "))]
         if count:
             self.send(b'* ESEARCH (TAG "%s") UID COUNT %d\r\n' % (self.tag, len(found)))

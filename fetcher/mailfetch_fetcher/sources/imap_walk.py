@@ -83,14 +83,13 @@ class Walk:
             if rows:
                 self.highest = max(self.highest, rows[-1].uid)
                 yield rows
-                uid, width = rows[-1].uid, WINDOW
-                if last and more:
-                    bound = max(bound, more)
-                    continue
-            elif not last:
-                uid, width = uid + width, width * 2  # a gap: UIDs may be sparse
-            if last:
+                bound = max(bound, more)
+            if last and not more:
                 return
+            if more:  # UIDs are dense here: as many as these
+                uid, width = rows[-1].uid, rows[-1].uid - uid
+            else:  # they may be sparse
+                uid, width = rows[-1].uid if rows else uid + width, width * 2 if len(rows) < WINDOW // 2 else width
 
     def last_uid(self) -> int:
         """The highest UID that the folder has, or has ever had, as far as the server tells."""
