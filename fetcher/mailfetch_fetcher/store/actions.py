@@ -24,7 +24,9 @@ from mailfetch_fetcher.store.lease import Lease
 from mailfetch_fetcher.store.link import Link
 from mailfetch_fetcher.store.model import Batch, State
 from mailfetch_fetcher.store.outbox import ledger_member, parse_entry, parse_member, ref_of, with_phase
+from mailfetch_fetcher.store.peers import peers_of
 from mailfetch_fetcher.store.safety import Safety, judge, take_sample
+from mailfetch_fetcher.store.sentinel import Named
 
 SETTLED_AT_ONCE = 100
 LOOK_SECONDS = 2.0
@@ -87,6 +89,7 @@ class Actions:
         self._in_hand: set[str] = set()
         self._walk: OutboxWalk | None = None
         self._next_look = float("-inf")
+        self._peers = peers_of(link.target)
         self._safety = judge(take_sample(link))
         lease.guard(link)
 
@@ -131,9 +134,10 @@ class Actions:
     def barrier(self) -> bool:
         """Everything that was read on this link before is on disk; the lease is confirmed on the way."""
         asked = self._clock.boottime()
-        verdict = run_barrier(self._link, write=self._lease.renewal(barrier=True), wait=self._wait)
+        write = self._lease.renewal(barrier=True)
+        verdict = run_barrier(self._link, write=write, wait=self._wait, peers=self._peers)
         self._safety = verdict.safety
-        self._take_note(1 if verdict.owned else 0, asked)
+        self._take_note(1 if verdict.owned else 0, asked, verdict.named)
         return verdict.durable
 
     def confirm_lease(self) -> None:
@@ -145,7 +149,10 @@ class Actions:
         asked, members = self._clock.boottime(), sorted(self._in_hand)
         look = [("ZMSCORE", self._keys.outbox, *members)] if members else []
         renewed, *scores = self._link.pipeline(self._lease.renewal(), *look)
-        self._take_note(renewed, asked)
+        named = self._peers.named()
+        self._take_note(renewed, asked, named)
+        if named == "unknown":
+            raise StoreError("StoreUnavailable", self._peers.why())
         for reply in scores:
             if isinstance(reply, redis.ResponseError):
                 raise refused(error_text(reply), doing="after-download actions")
@@ -198,8 +205,9 @@ class Actions:
             raise refused(error_text(e), doing="after-download actions") from None
 
     def close(self) -> None:
-        """Closes the link."""
+        """Closes the links."""
         self._link.close()
+        self._peers.close()
 
     def _stored(self, limit: int, *, until: float) -> Due:
         """The oldest; entries are in the order of their ids, so behind the first that is too young all are."""
@@ -252,8 +260,8 @@ class Actions:
         if self._link.run_id != self._writer.link.run_id:
             raise StoreError("StoreUnavailable", "another Redis answers at this address now; looking anew")
 
-    def _take_note(self, reply: Any, asked: float) -> None:
-        if not self._lease.answered(reply, asked=asked):
+    def _take_note(self, reply: Any, asked: float, named: Named) -> None:
+        if not self._lease.answered(reply, asked=asked, named=named):
             raise Fenced(self._lease.lost or "Redis refused to renew the lease of the mailbox")
 
     def _because(self) -> str:

@@ -12,15 +12,20 @@ import redis
 
 from mailfetch_fetcher.store.failures import error_text, refused
 from mailfetch_fetcher.store.link import Link
+from mailfetch_fetcher.store.peers import Alone, Peers, Replicas
 from mailfetch_fetcher.store.safety import SAMPLE, Safety, Sample, judge, read_sample, take_sample
+from mailfetch_fetcher.store.sentinel import Named
 
 WAITAOF = (7, 2)
 """First version with WAITAOF."""
-WAIT_MS = 5000
-"""Longest that WAITAOF may take; less than a link's timeout."""
+WAIT_MS = 4000
+"""Longest that WAITAOF or WAIT may take; both together less than a link's timeout."""
 OBSERVE_SECONDS = 2.1
 """Without WAITAOF: `everysec` starts an fsync each second, so one began and ended between two quiet samples."""
 OBSERVATIONS = 5
+
+Wait = tuple[Any, ...]
+"""A command that waits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,46 +33,54 @@ class Verdict:
     """What a barrier found.
 
     Attributes:
-        durable: What was read before is on disk.
+        durable: What was read before is on disk, and with all replicas where the topology asks for it.
         owned: The lease was still ours.
         safety: The verdict on the settings.
+        named: Whether the server is still the master for those who decide about it; `no` is final.
     """
 
     durable: bool
     owned: bool
     safety: Safety
+    named: Named = "yes"
 
 
-def run_barrier(link: Link, *, write: Sequence[Any], wait: Callable[[float], object]) -> Verdict:
-    """Writes, waits for the disk, and looks at the settings before and after.
+def run_barrier(
+    link: Link, *, write: Sequence[Any], wait: Callable[[float], object], peers: Peers | None = None
+) -> Verdict:
+    """Writes, waits for disk and replicas, and looks at the settings and the topology before and after.
 
     Args:
         link: The link on which the outbox was read.
         write: The command that writes; it answers 1 if the lease is ours, else it wrote nothing.
         wait: Sleeps.
+        peers: What the topology demands.
 
     Raises:
         StoreError: the link failed: then nothing is known.
     """
-    n = len(SAMPLE)
+    peers = peers or Alone()
     before = take_sample(link)
+    replicas = peers.replicas(link)
     safety = judge(before)
-    with_waitaof = safety.ok and before.version >= WAITAOF
-    commands = [write, *([("WAITAOF", 1, 0, WAIT_MS)] if with_waitaof else []), *SAMPLE]
-    replies = link.pipeline(*commands)
+    if safety.ok and replicas.problem:
+        safety = Safety(ok=False, message=replicas.problem)
+    waits = _waits(before, replicas) if safety.ok else []
+    replies = link.pipeline(write, *waits, *SAMPLE)
     if isinstance(replies[0], redis.ResponseError):
         raise refused(error_text(replies[0]), doing="the write of the durability barrier")
     owned = replies[0] == 1
-    after = read_sample(replies[-n:])
-    if not safety.ok or not owned:
-        return Verdict(durable=False, owned=owned, safety=safety)
-    if not judge(after).ok or not same_server(before, after, link.run_id):
-        return Verdict(durable=False, owned=True, safety=judge(after))
-    if with_waitaof:
-        return _verdict_of_waitaof(replies[1], safety)
-    if before.appendfsync == after.appendfsync == "always":
-        return Verdict(durable=True, owned=True, safety=safety)  # it answers a write only after its fsync
-    return Verdict(durable=observe(lambda: take_sample(link), first=after, wait=wait), owned=True, safety=safety)
+    answers, after = replies[1 : 1 + len(waits)], read_sample(replies[1 + len(waits) :])
+    durable = False
+    if safety.ok and owned:
+        safety = judge(after)
+        safety = _judge_waits(answers, waits, replicas) if safety.ok else safety
+        same = same_server(before, after, link.run_id) and before.appendfsync == after.appendfsync
+        durable = safety.ok and same and _on_disk(link, after, answers, waits, wait)
+    named = peers.named()
+    if named == "unknown" and safety.ok:
+        safety = Safety(ok=False, message=peers.why())
+    return Verdict(durable=durable and named == "yes", owned=owned, safety=safety, named=named)
 
 
 def observe(sample: Callable[[], Sample], *, first: Sample, wait: Callable[[float], object]) -> bool:
@@ -95,11 +108,38 @@ def same_server(one: Sample, other: Sample, run_id: str) -> bool:
     return bool(run_id) and one.run_id == other.run_id == run_id and one.role == other.role == "master"
 
 
-def _verdict_of_waitaof(reply: Any, safety: Safety) -> Verdict:
-    if isinstance(reply, redis.ResponseError):
-        text = error_text(reply)
-        message = (
-            f"Redis refuses WAITAOF ({text}), so after-download actions are held; allow it: ACL SETUSER … +waitaof"
-        )
-        return Verdict(durable=False, owned=True, safety=Safety(ok=False, message=message))
-    return Verdict(durable=reply[0] >= 1, owned=True, safety=safety)
+def _waits(sample: Sample, replicas: Replicas) -> list[Wait]:
+    waits: list[Wait] = []
+    if sample.version >= WAITAOF:
+        waits.append(("WAITAOF", 1, 0, WAIT_MS))
+    if replicas.count:
+        waits.append(("WAIT", replicas.count, WAIT_MS))
+    return waits
+
+
+def _judge_waits(replies: Sequence[Any], waits: Sequence[Wait], replicas: Replicas) -> Safety:
+    """Whether the waits were allowed, and all replicas answered."""
+    for reply, (command, *_) in zip(replies, waits, strict=True):
+        if isinstance(reply, redis.ResponseError):
+            message = (
+                f"Redis refuses {command} ({error_text(reply)}), so after-download actions are held; allow it: "
+                f"ACL SETUSER … +{command.lower()}"
+            )
+            return Safety(ok=False, message=message)
+        if command == "WAIT" and reply < replicas.count:
+            message = (
+                f"only {reply} of {replicas.count} replicas of Redis have what was stored, so a failover could lose "
+                f"mails; after-download actions are held (downloading goes on). Remedy: {replicas.remedy}"
+            )
+            return Safety(ok=False, message=message)
+    return Safety(ok=True)
+
+
+def _on_disk(
+    link: Link, after: Sample, answers: Sequence[Any], waits: Sequence[Wait], wait: Callable[[float], object]
+) -> bool:
+    if waits and waits[0][0] == "WAITAOF":
+        return bool(answers[0][0] >= 1)
+    if after.appendfsync == "always":
+        return True  # it answers a write only after its fsync
+    return observe(lambda: take_sample(link), first=after, wait=wait)

@@ -20,6 +20,8 @@ from mailfetch_fetcher.store import scripts
 from mailfetch_fetcher.store.failures import error_text
 from mailfetch_fetcher.store.link import Link
 from mailfetch_fetcher.store.model import Owner
+from mailfetch_fetcher.store.peers import Peers, peers_of
+from mailfetch_fetcher.store.sentinel import Named
 from mailfetch_fetcher.store.target import Target
 
 log = logging.getLogger(__name__)
@@ -74,12 +76,13 @@ class Lease:
         keys = [self._keys.state, self._keys.lease] + ([self._keys.barrier] if barrier else [])
         return scripts.evaluate(scripts.RENEW, keys=keys, args=[self._owner, round(self._ttl * 1000)])
 
-    def answered(self, reply: Any, *, asked: float) -> bool:
+    def answered(self, reply: Any, *, asked: float, named: Named = "yes") -> bool:
         """Takes note of the reply to a renewal.
 
         Args:
             reply: The reply.
             asked: `boottime` before the renewal was sent.
+            named: Whether the server is still the master (`Peers.named`); if it is not known, nothing is confirmed.
 
         Returns:
             Whether the lease is ours.
@@ -90,7 +93,11 @@ class Lease:
         if reply != 1:
             self.lose("another fetcher has taken over the mailbox")
             return False
-        self._confirmed = asked
+        if named == "no":
+            self.lose(f"Redis at {self.target} is not the master any more: the Sentinels name another; looking anew")
+            return False
+        if named == "yes":
+            self._confirmed = asked
         return True
 
     def fresh(self) -> bool:
@@ -121,7 +128,7 @@ class LeaseKeeper:
         self.ttl = ttl
         self._clock = clock
         self._leases: set[Lease] = set()
-        self._links: dict[Target, Link] = {}
+        self._links: dict[Target, tuple[Link, Peers]] = {}
         self._lock = threading.RLock()  # `lose` may lead back here
         self._stopped = threading.Event()
         self._last_round = clock.monotonic()
@@ -156,8 +163,8 @@ class LeaseKeeper:
         self._stopped.set()
         if self._thread:
             self._thread.join()
-        for link in self._links.values():
-            link.close()
+        for target in list(self._links):
+            self._drop(target)
 
     def _run(self) -> None:
         while not self._stopped.wait(self.ttl / 3):
@@ -177,19 +184,25 @@ class LeaseKeeper:
                 if not lease.lost:
                     by_target.setdefault(lease.target, []).append(lease)
             for target in set(self._links) - set(by_target):
-                self._links.pop(target).close()
+                self._drop(target)
             for target, leases in by_target.items():
                 with contextlib.suppress(StoreError):  # the next round tries again; meanwhile no action is allowed
-                    self._renew(self._link(target), leases)
+                    self._renew(*self._link(target), leases)
 
-    def _link(self, target: Target) -> Link:
-        link = self._links.get(target)
-        if link is None or link.dead:
-            link = self._links[target] = Link(target, timeout=self.ttl / 3)
-        return link
+    def _link(self, target: Target) -> tuple[Link, Peers]:
+        if target in self._links and self._links[target][0].dead:
+            self._drop(target)
+        if target not in self._links:
+            self._links[target] = (Link(target, timeout=self.ttl / 3), peers_of(target))
+        return self._links[target]
 
-    def _renew(self, link: Link, leases: Sequence[Lease]) -> None:
+    def _drop(self, target: Target) -> None:
+        for opened in self._links.pop(target):
+            opened.close()
+
+    def _renew(self, link: Link, peers: Peers, leases: Sequence[Lease]) -> None:
         asked = self._clock.boottime()
         replies = link.pipeline(*(lease.renewal() for lease in leases))
+        named = peers.named()
         for lease, reply in zip(leases, replies, strict=True):
-            lease.answered(reply, asked=asked)
+            lease.answered(reply, asked=asked, named=named)
