@@ -30,6 +30,7 @@ from mailfetch_fetcher.sources.imap_idle import Waker, sleep
 from mailfetch_fetcher.sources.pop3_connect import connect
 from mailfetch_fetcher.sources.pop3_delete import Deleting
 from mailfetch_fetcher.sources.pop3_fetch import Fetching
+from mailfetch_fetcher.sources.pop3_known import KnownNames
 from mailfetch_fetcher.sources.pop3_listing import Maildrop, read_sizes
 from mailfetch_fetcher.sources.pop3_login import LogIn, with_password
 from mailfetch_fetcher.sources.pop3_select import old_positions, read_since
@@ -40,8 +41,6 @@ from mailfetch_fetcher.sources.transport import Observe
 
 WINDOW = 5_000
 """Mails of one window, or piece of a listing, at most."""
-ASKED = 20_000
-"""Names that the ledger is asked for at once."""
 _START = "listed"
 """The cursor says nothing here; this one is not that of a mail."""
 
@@ -85,9 +84,7 @@ class Pop3Source:
         self._shut: Callable[[], None] = _nothing
         self._closed = False
         self._session: Pop3Session | None = None
-        self._known: Known | None = None
-        self._seen: set[bytes] = set()
-        """Names that are listed and that the ledger knows: asked for once in the life of this source."""
+        self._names = KnownNames()
         self._more = False
         self.login_delay = 0.0
         """Seconds that the server wants between two logins (RFC 2449 section 6.5); 0 if it does not say."""
@@ -110,15 +107,15 @@ class Pop3Source:
     def snapshot(self, cursor: str, *, known: Known, unseen: bool = False) -> Snapshot:
         """See `Source`. Lists the mailbox, in a new session if the last one has ended; POP3 has no flag Seen."""
         maildrop = self._ready().maildrop
-        self._seen.intersection_update(map(maildrop.name, range(len(maildrop))))
-        new = sum(len(positions) for positions in self._unknown(maildrop, known))
+        self._names.keep_listed(maildrop)
+        new = sum(len(positions) for positions in self._names.unknown(maildrop, known))
         return Snapshot(new=new, total=len(maildrop), unseen=-1, exact=True, known=len(maildrop) - new)
 
     def discover(self, cursor: str, *, known: Known) -> Iterator[Window]:
         """See `Source`."""
         session = self._ready()
         self._more = False
-        for positions in self._unknown(session.maildrop, known):
+        for positions in self._names.unknown(session.maildrop, known):
             for start in range(0, len(positions), WINDOW):
                 # Gmail lists only the oldest mails, and the next ones when these have been read and QUIT was sent.
                 self._more = "X-GOOGLE-RICO" in session.capabilities
@@ -173,17 +170,17 @@ class Pop3Source:
         if any(action.kind != "Delete" for action in actions):
             return [Outcome(action=a, result="dropped", detail=f"POP3 cannot {a.kind}") for a in actions]
         session = self._ready()
-        if not self._are_known(session.unsaved_names()):
+        if not self._harmless(session):
             self._end(session)  # what it has read must not be removed by its QUIT: another one deletes
             session = self._ready()
-        return Deleting(session, digest=digest, confirm=confirm, are_known=self._are_known).run(actions)
+        return Deleting(session, digest=digest, confirm=confirm, are_known=self._names.are_known).run(actions)
 
     def rest(self, *, durable: Callable[[], bool]) -> None:
         """See `Source`. A QUIT that fails does no harm: nothing was marked as deleted."""
         session, self._session = self._session, None
         if session is None or session.ended:
             return
-        if not session.retrieved or (self._are_known(session.unsaved_names()) and durable()):
+        if not session.retrieved or (self._harmless(session) and durable()):
             session.quit()
         self._end(session)
 
@@ -248,24 +245,9 @@ class Pop3Source:
             with contextlib.suppress(OSError):
                 shut()
 
-    # ---- the ledger ----
-
-    def _unknown(self, maildrop: Maildrop, known: Known) -> Iterator[list[int]]:
-        """Positions of the mails that the ledger does not know, in pieces."""
-        self._known = known
-        for start in range(0, len(maildrop), ASKED):
-            piece = range(start, min(start + ASKED, len(maildrop)))
-            asked = [at for at in piece if maildrop.name(at) not in self._seen]
-            if not asked:
-                continue
-            answers = known([maildrop.name(at) for at in asked])
-            self._seen.update(maildrop.name(at) for at, is_known in zip(asked, answers, strict=True) if is_known)
-            if unknown := [at for at, is_known in zip(asked, answers, strict=True) if not is_known]:
-                yield unknown
-
-    def _are_known(self, names: Sequence[bytes]) -> bool:
-        asked = [name for name in names if name not in self._seen]
-        return not asked or (self._known is not None and all(self._known(asked)))
+    def _harmless(self, session: Pop3Session) -> bool:
+        """QUIT removes nothing that is not downloaded, once that is durable (`store.md` hazard 22)."""
+        return not session.spoiled and self._names.are_known(session.unsaved_names())
 
     # ---- windows ----
 

@@ -75,6 +75,8 @@ class Deleting:
             if same:
                 kept[at] = same
                 self._session.unsaved.discard(numbers[at])  # it is the one that is durable
+            elif numbers[at] in self._session.unsaved:
+                self._session.spoiled = True
         return kept
 
     def _without_first_twins(self, wanted: _Wanted) -> _Wanted:
@@ -92,8 +94,7 @@ class Deleting:
 
     def _must_not_quit(self) -> str:
         """Why QUIT would be dangerous: a mail was retrieved that may not be durable (`store.md` hazard 22)."""
-        names = self._session.unsaved_names()
-        if not names or self._are_known(names):
+        if not self._session.spoiled and self._are_known(self._session.unsaved_names()):
             return ""
         return "a mail that is not downloaded yet was read in this session; it is tried again in another one"
 

@@ -67,10 +67,10 @@ class Fetching:
             yield self._refused(ref, at, e, last=last)
             return
         self._session.retrieved = True
-        self._session.unsaved.add(number)
         body = _Body(self._wire.body(self._settings.part_size), part_size=self._settings.part_size)
         if body.complete and body.length > self._settings.max_message_size:
-            yield self._oversized(ref, at, body.length)  # not handed out: this session must not end with QUIT
+            self._session.spoiled = True
+            yield self._oversized(ref, at, body.length)
             return
         yield Message(
             ref=ref,

@@ -29,7 +29,7 @@ def with_password(settings: Pop3Settings, wire: Pop3Wire, capabilities: Capabili
     try:
         if "PLAIN" in capabilities.mechanisms:
             _plain(wire, f"\0{settings.username}\0{password}".encode())
-        elif capabilities.told and "USER" not in capabilities and (capabilities.mechanisms or not wire.encrypted):
+        elif "USER" not in capabilities and ("SASL" in capabilities or "STLS" in capabilities):
             raise errors.no_password_login(settings, sorted(capabilities.mechanisms))
         else:
             _user(wire, settings.username, password)

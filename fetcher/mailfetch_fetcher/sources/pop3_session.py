@@ -25,7 +25,8 @@ class Pop3Session:
         ahead: Short commands that may be sent before their answers are read.
         ended: It is over.
         retrieved: A mail was retrieved.
-        unsaved: Numbers of mails that were retrieved and not handed out.
+        unsaved: Numbers of mails that were retrieved only for their header.
+        spoiled: A mail was retrieved that is certainly not kept, so this session must never end with QUIT.
         delivered: Numbers of mails that were handed out whole.
     """
 
@@ -41,6 +42,7 @@ class Pop3Session:
         self.ended = False
         self.retrieved = False
         self.unsaved: set[int] = set()
+        self.spoiled = False
         self.delivered: set[int] = set()
         self.maildrop: Maildrop = read_maildrop(
             self.wire, must_have_uidl="UIDL" in self.capabilities, header_hash=self._header_hashes
@@ -60,7 +62,7 @@ class Pop3Session:
                 yield self._retrieve_head(number) if head is None and retrieve else head
 
     def unsaved_names(self) -> list[bytes]:
-        """Names of the mails that were retrieved and not handed out."""
+        """Names of the mails that were retrieved only for their header: they must be known before QUIT."""
         if not self.unsaved:
             return []
         return [self.maildrop.name(at) for at, number in enumerate(self.maildrop.numbers) if number in self.unsaved]

@@ -8,7 +8,6 @@ What ends a line is what ended the status line of the same answer: CR LF, or LF 
 CR LF. So a bare LF inside a mail ends nothing, and a mail cannot pretend to be over before it is.
 """
 
-import ssl
 from collections.abc import Iterator, Sequence
 
 from mailfetch_fetcher.sources import imap_errors as common
@@ -30,11 +29,6 @@ class Pop3Wire(Channel):
     """Speaks POP3 over a channel."""
 
     _line_end = b"\r\n"
-
-    @property
-    def encrypted(self) -> bool:
-        """TLS is on."""
-        return isinstance(self.socket, ssl.SSLSocket)
 
     # ---- commands ----
 

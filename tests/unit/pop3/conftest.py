@@ -1,0 +1,69 @@
+"""A scripted server and sources connected to it."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from mailfetch_fetcher.sources.pop3 import Pop3Source
+from mailfetch_fetcher.sources.pop3_settings import Pop3Settings
+from mailfetch_fetcher.tls import client_context
+from tests.servers.certs import Certificates, make_certificates
+from tests.servers.ledger import Ledger
+from tests.servers.pop3fake import FakePop3
+
+MakeSource = Callable[..., Pop3Source]
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def server(certificates: Certificates) -> Iterator[FakePop3]:
+    with FakePop3(certificates=certificates) as fake:
+        yield fake
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    return Ledger()
+
+
+@pytest.fixture
+def make_source(server: FakePop3, certificates: Certificates) -> Iterator[MakeSource]:
+    """Makes a source for the server, not opened yet; keywords replace fields of its settings."""
+    base = Pop3Settings(
+        host="127.0.0.1",
+        port=server.port,
+        username="user",
+        password=lambda: "pass",
+        encryption="None",
+        allow_insecure_login=True,
+        timeout=20.0,
+    )
+    made: list[Pop3Source] = []
+
+    def make(**changes: object) -> Pop3Source:
+        if isinstance(text := changes.get("password"), str):
+            changes["password"] = lambda: text
+        settings = dataclasses.replace(base, **changes)  # type: ignore[arg-type]
+        made.append(Pop3Source(settings, context=client_context(certificates.ca.read_bytes())))
+        return made[-1]
+
+    yield make
+    for source in made:
+        source.close()
+
+
+@pytest.fixture
+def open_source(make_source: MakeSource) -> MakeSource:
+    """The same, opened."""
+
+    def opened(**changes: object) -> Pop3Source:
+        source = make_source(**changes)
+        source.open()
+        return source
+
+    return opened
