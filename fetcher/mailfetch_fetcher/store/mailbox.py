@@ -61,10 +61,6 @@ class Mailbox(Life):
             writer = self._open_writer()
             return are_known(writer.link, names, keys=self._keys, hash_key=writer.state.hash_key)
 
-    def matched(self, identities: Sequence[bytes]) -> list[bool]:
-        """Which of these mails the ledger has, for `Source.sample`: of twins only the first counts."""
-        return self.known(identities)
-
     def stage(self) -> Stage:
         """A ledger beside the one in use; `Batch.staged` lets it take its place."""
         with self._life():

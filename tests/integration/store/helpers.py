@@ -127,10 +127,19 @@ class Store:
         for key in self.client.scan_iter("*", count=1000):
             name = key.decode()
             kind = self.client.type(key)
-            content = self.client.xrange(key) if kind == b"stream" else self.client.dump(key)
-            found[name] = (kind, content, self.client.pttl(key) > 0)
+            found[name] = (kind, self._content(key, kind), self.client.pttl(key) > 0)
         found.pop(KEYS.lease, None)
         return found
+
+    def _content(self, key: bytes, kind: bytes) -> Any:
+        """What a key holds, whatever the order in which it was put there."""
+        if kind == b"stream":
+            return self.client.xrange(key)
+        if kind == b"hash":
+            return self.client.hgetall(key)
+        if kind == b"set":
+            return self.client.smembers(key)
+        return self.client.zrange(key, 0, -1, withscores=True) if kind == b"zset" else self.client.dump(key)
 
     def _stream(self, key: str) -> list[dict[str, str]]:
         entries = self.client.xrange(key)
@@ -191,9 +200,9 @@ def quarantined(uid: int, *, with_name: bool = False, **fields: Any) -> Quaranti
     return Quarantined(**(values | fields))
 
 
-def batch(*mails: Mail, cursor: str = "", log: tuple[LogLine, ...] = ()) -> Batch:
+def batch(*mails: Mail, cursor: str = "", log: tuple[LogLine, ...] = (), **parts: Any) -> Batch:
     """A batch; its cursor is the last UID unless told."""
-    return Batch(mails=mails, cursor=cursor or f"1700000000/{mails[-1].uid}", log=log)
+    return Batch(mails=mails, cursor=cursor or f"1700000000/{mails[-1].uid}", log=log, **parts)
 
 
 @contextmanager
