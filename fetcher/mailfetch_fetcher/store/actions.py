@@ -27,6 +27,7 @@ from mailfetch_fetcher.store.outbox import ledger_member, parse_entry, parse_mem
 from mailfetch_fetcher.store.peers import peers_of
 from mailfetch_fetcher.store.safety import Safety, judge, take_sample
 from mailfetch_fetcher.store.sentinel import Named
+from mailfetch_fetcher.store.trim import read_time
 
 SETTLED_AT_ONCE = 100
 LOOK_SECONDS = 2.0
@@ -118,7 +119,7 @@ class Actions:
         """
         self._check_server()
         self._in_hand = set()
-        until = (int(self.call("TIME")[0]) - delay) * 1000 if delay else float("inf")
+        until = read_time(self.call("TIME")) - delay * 1000 if delay else float("inf")
         due = self._acknowledged(limit, until=until, group=group) if group else self._stored(limit, until=until)
         if not due.actions or not self.barrier():
             return replace(due, actions=[])

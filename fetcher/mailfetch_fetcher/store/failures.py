@@ -12,8 +12,8 @@ _PASSING = {
     "MASTERDOWN": "it is a replica without its master",
     "CLUSTERDOWN": "its cluster is down",
     "BUSY": "a script of somebody else blocks it",
-    "MOVED": "it is part of a Redis Cluster, which is not in this version",
-    "ASK": "it is part of a Redis Cluster, which is not in this version",
+    "MOVED": "another node of its Redis Cluster holds these keys, and is looked for if the URL is redis+cluster://",
+    "ASK": "its cluster is being resharded",
     "TRYAGAIN": "its cluster is being resharded",
     "EXECABORT": "it aborted the transaction",
     "UNKILLABLE": "a script of somebody else blocks it",
@@ -54,4 +54,5 @@ def refused(text: str, *, doing: str, size: int = 0) -> StoreError:
             f"the Redis user lacks a permission for {doing} ({text}); allow it with ACL SETUSER",
             pace=Pace.CONFIGURATION,
         )
-    return StoreError("StoreUnsafe", f"Redis refused {doing}: {text}", pace=Pace.CONFIGURATION)
+    hint = " (if it is a Sentinel, write redis+sentinel://HOST,…/MASTER_NAME)" if "unknown command" in text else ""
+    return StoreError("StoreUnsafe", f"Redis refused {doing}: {text}{hint}", pace=Pace.CONFIGURATION)

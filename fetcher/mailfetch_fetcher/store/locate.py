@@ -18,13 +18,13 @@ def locate(target: Target, *, key: str) -> Target:
     """The server to which all links of one life go. After any failure the next life looks anew.
 
     Args:
-        target: What the URL says.
+        target: What the URL says; a located one is returned as it is.
         key: Any key of the stream: all of them are on the same node.
 
     Raises:
         StoreError: nobody knows it now (StoreUnavailable), or the URL is wrong (InvalidConfiguration).
     """
-    if target.finder is None:
+    if target.finder is None or target.host:
         return target
     if target.finder.kind == "sentinel":
         return _by_sentinel(target, target.finder)

@@ -1,10 +1,12 @@
 """Retention of the queue: what every named group acknowledged goes; entries first, their blobs afterwards."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import redis
 
+from mailfetch_fetcher.clock import rfc3339
 from mailfetch_fetcher.contract.keys import ConnectionKeys
 from mailfetch_fetcher.errors import Fenced
 from mailfetch_fetcher.store import scripts
@@ -16,6 +18,8 @@ COUNT = 20
 """Entries of one look: their bodies pass through the script."""
 LOOKS = 500
 """Looks of one call; what is left waits for the next."""
+LOG_LINES = 1_000_000
+"""Most lines of the log, more or less."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,14 +69,22 @@ def _look(link: Link, keys: ConnectionKeys, owner: str, policy: QueuePolicy, whe
     """One run of the script, over the outboxes of all connections that are registered now."""
     stream = keys.stream
     try:
+        now = read_time(link.call("TIME"))
         names = sorted(name.decode() for name in link.call("HKEYS", stream.connections))
         outboxes = [stream.connection(name).outbox for name in names]
         script_keys = [keys.state, stream.queue, stream.log, stream.connections, stream.marks, *outboxes]
-        args = [owner, policy.queue_seconds * 1000, policy.log_seconds * 1000, *where, *names]
+        old, old_lines = now - policy.queue_seconds * 1000, now - policy.log_seconds * 1000
+        committed = rfc3339(datetime.fromtimestamp(old / 1000, UTC))
+        args = [owner, old, committed, old_lines, LOG_LINES, *where, *names]
         reply: list[bytes] = link.call(*scripts.evaluate(scripts.TRIM, keys=script_keys, args=args))
         return reply
     except redis.ResponseError as e:
         raise refused(error_text(e), doing="trimming the queue") from None
+
+
+def read_time(reply: list[bytes]) -> int:
+    """Milliseconds since 1970 from the reply to TIME."""
+    return int(reply[0]) * 1000 + int(reply[1]) // 1000
 
 
 def _remove_blobs(link: Link, keys: ConnectionKeys, blobs: list[str]) -> None:

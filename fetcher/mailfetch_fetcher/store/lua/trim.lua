@@ -1,19 +1,19 @@
 #!lua flags=allow-oom
 -- Removes entries that every named group acknowledged, oldest first; without a named group nothing is removed.
 -- KEYS 1 state, 2 queue, 3 log, 4 connections, 5 marks, then the outbox of each connection of the stream.
--- ARGV 1 owner, 2 retention of the queue in ms, 3 retention of the log in ms, 4 entries to remove whatever their age,
---      5 start of the look (an id, or '(' and the last one seen), 6 entries to look at,
+-- ARGV 1 owner, 2 and 3 entries of this time or before are old (in ms, and as `committed` has it: ids stay ahead for long
+--      after a clock that jumped), 4 the same for log lines in ms, 5 most log lines, 6 entries to remove whatever their age,
+--      7 start of the look (an id, or '(' and the last one seen), 8 entries to look at,
 --      then the name of each connection, in the order of KEYS.
 -- Answers {FENCED} {CHANGED} {NOGROUP} {MISSING, group} or {OK, next start or '', who still needs the oldest entry left,
 --      id, blob key or '' …}: the removed ones.
 if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return {'FENCED'} end
 
-local now = redis.call('TIME')
-local now_ms = tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000)
-redis.call('XTRIM', KEYS[3], 'MINID', '~', string.format('%.0f-0', now_ms - tonumber(ARGV[3])))
+redis.call('XTRIM', KEYS[3], 'MINID', '~', ARGV[4] .. '-0')
+redis.call('XTRIM', KEYS[3], 'MAXLEN', '~', ARGV[5])
 
 local known = {}
-for i = 7, #ARGV do known[ARGV[i]] = true end
+for i = 9, #ARGV do known[ARGV[i]] = true end
 local registered = redis.call('HGETALL', KEYS[4])
 local groups = {}
 for i = 1, #registered, 2 do
@@ -54,29 +54,26 @@ end
 for i = 6, #KEYS do
   local oldest = redis.call('ZRANGE', KEYS[i], 0, 0)[1]
   if oldest then
-    keep(parse(string.match(oldest, '^%S+ %S+ %S+ %S+ (%S+)')), 'after-download actions of connection ' .. ARGV[i + 1])
+    keep(parse(string.match(oldest, '^%S+ %S+ %S+ %S+ (%S+)')), 'after-download actions of connection ' .. ARGV[i + 3])
   end
 end
 
-local forced = tonumber(ARGV[4])
-local looked = redis.call('XRANGE', KEYS[2], ARGV[5], '+', 'COUNT', ARGV[6])
+local forced = tonumber(ARGV[6])
+local looked = redis.call('XRANGE', KEYS[2], ARGV[7], '+', 'COUNT', ARGV[8])
 local answer = {'OK', '', holder}
 for _, entry in ipairs(looked) do
-  local id, fields = entry[1], entry[2]
-  local removed = (#answer - 3) / 2
+  local id, fields = entry[1], {}
+  for i = 1, #entry[2], 2 do fields[entry[2][i]] = entry[2][i + 1] end
+  local old = parse(id)[1] <= tonumber(ARGV[2]) or (fields.committed and fields.committed <= ARGV[3])
   if not less(parse(id), bound) then return answer end
-  if parse(id)[1] > now_ms - tonumber(ARGV[2]) and removed >= forced then return answer end
+  if not old and (#answer - 3) / 2 >= forced then return answer end
   if redis.call('HEXISTS', KEYS[5], id) == 0 then -- a marked entry waits for people
-    local blob = ''
-    for i = 1, #fields, 2 do
-      if fields[i] == 'blob' then blob = fields[i + 1] end
-    end
     redis.call('XDEL', KEYS[2], id)
     answer[#answer + 1] = id
-    answer[#answer + 1] = blob
+    answer[#answer + 1] = fields.blob or ''
   end
 end
-if #looked == tonumber(ARGV[6]) then answer[2] = '(' .. looked[#looked][1] end
+if #looked == tonumber(ARGV[8]) then answer[2] = '(' .. looked[#looked][1] end
 if forced > 0 then -- the bodies that were looked at still fill the memory that was to be freed
   looked = nil
   collectgarbage()
