@@ -1,5 +1,6 @@
 """Whatever Redis refuses in the middle of a commit, nothing half is left behind."""
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,8 +9,19 @@ import pytest
 from mailfetch_fetcher.errors import StoreError
 from mailfetch_fetcher.store import hashes
 from mailfetch_fetcher.store.mailbox import Mailbox
-from mailfetch_fetcher.store.model import LogLine, Mail, QueuePolicy
-from tests.integration.store.helpers import KEYS, STREAM, Store, batch, mail, open_new, store_on
+from mailfetch_fetcher.store.model import Batch, LogLine, Mail, QueuePolicy
+from tests.integration.store.helpers import (
+    KEYS,
+    STREAM,
+    Store,
+    batch,
+    mail,
+    name,
+    named,
+    open_new,
+    quarantined,
+    store_on,
+)
 from tests.servers.proxy import FaultProxy
 from tests.servers.redis import Kind, RedisServer
 
@@ -63,6 +75,134 @@ def test_a_key_of_another_type_undoes_everything(store: Store, victim: str, seen
     assert [e["uid"] for e in store.entries()][-3:] == ["11", "12", "13"]
 
 
+# -- every other part ----------------------------------------------------------------------
+
+
+def with_every_part(store: Store, mailbox: Mailbox) -> Batch:
+    """Names, records that come, change and go, actions that are translated and dropped, fields of the state."""
+    first, second = store.outbox()
+    return Batch(
+        mails=[named(21, action=None), mail(22, action=None)],
+        cursor="1800000000/9",
+        log=ABSENT,
+        quarantine=[quarantined(3, attempts=7), quarantined(5), quarantined(6, with_name=True)],
+        released=["1700000000/4", "1700000000/404"],
+        phase="Steady",
+        gate_epoch=9,
+        refetch="r",
+        group_seen="g",
+        outbox={first: first.replace("1700000000/1 ", "1800000000/5 "), second: ""},
+    )
+
+
+def used(store: Store) -> Mailbox:
+    mailbox = store.opened()
+    mailbox.commit(batch(mail(1), mail(2), quarantine=[quarantined(3), quarantined(4)]))
+    return mailbox
+
+
+def bucket_of(mailbox: Mailbox, name: bytes) -> str:
+    return KEYS.known(hashes.bucket(hashes.ledger_number(name, 1, key=mailbox.state.hash_key)))
+
+
+@pytest.mark.parametrize("victim", ["quarantine", "bucket of a name", "bucket of a record", "stats"])
+def test_a_key_of_another_type_undoes_every_part(store: Store, victim: str) -> None:
+    mailbox = used(store)
+    parts = with_every_part(store, mailbox)
+    key = {
+        "quarantine": KEYS.quarantine,
+        "bucket of a name": bucket_of(mailbox, name(21)),
+        "bucket of a record": bucket_of(mailbox, name(6)),
+        "stats": KEYS.stats,
+    }[victim]
+    store.client.delete(key)
+    store.client.lpush(key, "not ours")
+    with nothing_changes(store), pytest.raises(StoreError, match="WRONGTYPE"):
+        mailbox.commit(parts)
+
+
+@pytest.mark.parametrize("command", ["xadd", "zrem", "hincrby", "hget", "zscore"])
+def test_a_permission_taken_away_undoes_every_part(user: Store, command: str) -> None:
+    mailbox = used(user)
+    parts = with_every_part(user, mailbox)
+    user.client.execute_command("ACL", "SETUSER", "fetcher", f"-{command}")
+    with nothing_changes(user), pytest.raises(StoreError, match="ACL SETUSER"):
+        mailbox.commit(parts)
+
+
+def test_every_part_is_refused_when_memory_is_full(store: Store) -> None:
+    mailbox = used(store)
+    parts = with_every_part(store, mailbox)
+    fill_memory(store)
+    with nothing_changes(store), pytest.raises(StoreError) as failure:
+        mailbox.commit(parts)
+    assert failure.value.reason == "QueueFull"
+
+
+SMALL = {
+    "cursor": Batch(cursor="c"),
+    "record": Batch(quarantine=[quarantined(5)]),
+    "release": Batch(released=["1700000000/3"]),
+    "phase": Batch(phase="Reset 5"),
+    "group": Batch(group_seen="g"),
+    "refetch": Batch(refetch="r"),
+}
+
+
+@pytest.mark.parametrize("part", SMALL)
+@pytest.mark.parametrize("trouble", ["memory", "replica"])
+def test_a_part_alone_is_refused_too(store: Store, part: str, trouble: str) -> None:
+    mailbox = used(store)
+    if trouble == "memory":
+        fill_memory(store)
+    else:
+        store.client.execute_command("REPLICAOF", "127.0.0.1", "1")
+    with nothing_changes(store), pytest.raises(StoreError) as failure:
+        mailbox.commit(SMALL[part])
+    assert failure.value.reason == ("QueueFull" if trouble == "memory" else "StoreUnavailable")
+
+
+def staged(store: Store, mailbox: Mailbox) -> Batch:
+    """A commit that exchanges the ledger; both have buckets that the other lacks."""
+    mailbox.stage().begin()
+    mailbox.stage().add([name(uid) for uid in range(30, 60)])
+    first, second = store.outbox()
+    return Batch(
+        cursor="c", phase="Steady", staged=True, outbox={first: second + "x", second: ""}, released=["1700000000/4"]
+    )
+
+
+@pytest.mark.parametrize("rule", ["-hset", "-rename", "-xadd"])
+def test_an_exchange_of_the_ledger_is_undone(user: Store, rule: str) -> None:
+    mailbox = used(user)
+    parts = staged(user, mailbox)
+    user.client.execute_command("ACL", "SETUSER", "fetcher", rule)
+    with nothing_changes(user), pytest.raises(StoreError, match="ACL SETUSER") as failure:
+        mailbox.commit(dataclasses.replace(parts, released=()))
+    assert "undoing it failed" not in failure.value.message
+
+
+@pytest.mark.parametrize("trouble", ["memory", "replica"])
+def test_an_exchange_of_the_ledger_is_refused_whole(store: Store, trouble: str) -> None:
+    mailbox = used(store)
+    parts = staged(store, mailbox)
+    if trouble == "memory":
+        fill_memory(store)
+    else:
+        store.client.execute_command("REPLICAOF", "127.0.0.1", "1")
+    with nothing_changes(store), pytest.raises(StoreError):
+        mailbox.commit(parts)
+
+
+def test_a_staged_bucket_of_another_type_changes_nothing(store: Store) -> None:
+    mailbox = used(store)
+    parts = staged(store, mailbox)
+    key = next(key for bucket in range(1024) if not store.client.exists(key := KEYS.stage(bucket)))
+    store.client.lpush(key, "not ours")
+    with nothing_changes(store), pytest.raises(StoreError, match="WRONGTYPE"):
+        mailbox.commit(parts)
+
+
 @pytest.fixture
 def user(server: RedisServer, store: Store) -> Store:
     """The store as a user whose permissions a test takes away."""
@@ -111,7 +251,10 @@ def test_opening_names_keys_that_the_user_may_not_touch(user: Store) -> None:
     assert failure.value.reason == "StoreUnsafe"
 
 
-@pytest.mark.parametrize("key", [STREAM.queue, STREAM.log, KEYS.outbox, KEYS.stats, KEYS.lease])
+@pytest.mark.parametrize(
+    "key",
+    [STREAM.queue, STREAM.log, STREAM.groups, KEYS.outbox, KEYS.stats, KEYS.lease, KEYS.gone, KEYS.returns],
+)
 def test_opening_names_a_key_of_another_type(store: Store, key: str) -> None:
     store.client.lpush(key, "not ours")
     with pytest.raises(StoreError, match="is a list and not a") as failure:

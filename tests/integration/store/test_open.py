@@ -1,8 +1,11 @@
 """Opening a mailbox: what is created, taken over, put aside or refused."""
 
+from typing import Any
+
 import pytest
 
 from mailfetch_fetcher.errors import GateClosed, StoreError
+from mailfetch_fetcher.store.model import Batch, QueuePolicy, State
 from mailfetch_fetcher.store.read import read_state
 from mailfetch_fetcher.store.target import parse_target
 from tests.integration.store.helpers import IDENTITY, KEYS, STREAM, Store, batch, mail, open_new
@@ -80,7 +83,9 @@ def test_with_a_newer_epoch_everything_of_the_old_mailbox_is_put_aside(store: St
     old = store.opened()
     old.commit(batch(mail(1), mail(2)))
     store.client.hset(KEYS.quarantine, "1700000000/3", "unreadable")
-    kept = {key: store.client.dump(key) for key in (KEYS.outbox, KEYS.quarantine)}
+    store.client.hset(KEYS.gone, "7", "d")
+    store.client.hset(KEYS.returns, "7", "1")
+    kept = {key: store.client.dump(key) for key in (KEYS.outbox, KEYS.quarantine, KEYS.gone, KEYS.returns)}
     buckets = {key: store.client.dump(key) for key in store.client.scan_iter(KEYS.prefix + ":known:*")}
     fields = store.state()
     new = store.mailbox()
@@ -91,11 +96,11 @@ def test_with_a_newer_epoch_everything_of_the_old_mailbox_is_put_aside(store: St
     assert state.state_id != old.state.state_id
     assert state.hash_key != old.state.hash_key
     assert store.client.hgetall(KEYS.prev) == {k.encode(): v.encode() for k, v in fields.items()}
-    assert store.client.dump(KEYS.prev + ":outbox") == kept[KEYS.outbox]
-    assert store.client.dump(KEYS.prev + ":quarantine") == kept[KEYS.quarantine]
+    for key, content in kept.items():
+        assert store.client.dump(key.replace(KEYS.prefix, KEYS.prev)) == content
     for key, content in buckets.items():
         assert store.client.dump(key.decode().replace(":known:", ":prev:known:")) == content
-    assert not store.client.exists(KEYS.outbox, KEYS.quarantine)
+    assert not store.client.exists(*kept)
     assert store.known() == 0
     assert not new.due_actions(10).actions  # nothing of the old mailbox is ever done in the new one
     new.commit(batch(mail(1)))  # and the same UID is a new mail
@@ -122,6 +127,109 @@ def test_what_a_lost_state_left_behind_is_put_aside_too(store: Store) -> None:
     assert store.known() == 0
     assert not store.outbox()
     assert store.client.exists(KEYS.prev + ":outbox")
+
+
+# -- phases, approvals, another address ----------------------------------------------------
+
+
+def reopened(store: Store, **wish: Any) -> State:
+    values: dict[str, Any] = {"identity": IDENTITY, "gate_epoch": 1, "create": False, "state_id": "", "known_seq": 0}
+    return store.mailbox().open(**(values | wish))
+
+
+def test_a_baseline_is_only_for_a_new_state(store: Store) -> None:
+    assert reopened(store, create=True, baseline=True).phase == "Baseline"
+    assert store.state()["phase"] == "Baseline"
+    store.client.hset(KEYS.state, "phase", "Steady")
+    assert reopened(store, create=True, baseline=True).phase == "Steady"
+
+
+def test_a_take_notes_the_newest_approval(store: Store) -> None:
+    open_new(store.mailbox())
+    assert reopened(store, gate_epoch=4).gate_epoch == 4
+    state = reopened(store, gate_epoch=2)
+    assert (state.gate_epoch, state.reset_approved) == (4, False)
+    assert store.state()["gateEpoch"] == "4"
+    with pytest.raises(GateClosed):  # an approval that was used up does not open the gate for another mailbox
+        reopened(store, gate_epoch=4, identity="sha256:other")
+
+
+def test_in_a_reset_the_approval_is_kept_for_its_end(store: Store) -> None:
+    mailbox = store.opened()
+    mailbox.commit(Batch(phase="Reset 1800000000"))
+    assert not reopened(store).reset_approved
+    for _ in range(2):  # also after a crash
+        state = reopened(store, gate_epoch=2)
+        assert (state.reset_approved, state.gate_epoch) == (True, 1)
+    last = store.mailbox()
+    last.open(identity=IDENTITY, gate_epoch=2, create=False, state_id="", known_seq=0)
+    last.commit(Batch(phase="Steady", gate_epoch=2))
+    assert not last.state.reset_approved
+    state = reopened(store, gate_epoch=2)
+    assert (state.reset_approved, state.gate_epoch) == (False, 2)
+
+
+def test_peeking_takes_nothing(store: Store) -> None:
+    mailbox = store.mailbox()
+    assert mailbox.peek() is None
+    assert store.client.dbsize() == 0
+    owner = store.opened()
+    owner.commit(batch(mail(1)))
+    before = store.snapshot()
+    assert store.mailbox(pod="pod-2").peek() == owner.state
+    assert store.snapshot() == before
+    owner.commit(batch(mail(2)))
+
+
+def test_a_moved_mailbox_goes_on_with_its_new_identity(store: Store) -> None:
+    old = store.opened()
+    old.commit(batch(mail(1), mail(2)))
+    new = store.mailbox()
+    assert new.peek()
+    state = new.open(
+        identity="sha256:other", gate_epoch=1, create=False, state_id=old.state.state_id, known_seq=0, adopt=True
+    )
+    assert (state.identity, state.cursor, state.state_id) == ("sha256:other", "1700000000/2", old.state.state_id)
+    assert store.state()["identity"] == "sha256:other"
+    assert not store.client.exists(KEYS.prev)
+    assert store.known() == len(store.outbox()) == 2
+    assert reopened(store, identity="sha256:other").cursor == "1700000000/2"
+
+
+def test_only_the_state_that_was_looked_at_is_adopted(store: Store) -> None:
+    open_new(store.mailbox())
+    blind = store.mailbox()
+    with pytest.raises(GateClosed) as closed:
+        blind.open(identity="sha256:other", gate_epoch=1, create=False, state_id="", known_seq=0, adopt=True)
+    assert closed.value.gate == "IdentityChanged"
+    late = store.mailbox()
+    assert late.peek()
+    store.client.hset(KEYS.state, "stateId", "0123456789abcdef")  # another mailbox came in between
+    before = store.snapshot()
+    with pytest.raises(GateClosed):
+        late.open(identity="sha256:other", gate_epoch=1, create=False, state_id="", known_seq=0, adopt=True)
+    assert store.snapshot() == before
+
+
+def test_named_groups_are_there_before_the_first_mail(store: Store) -> None:
+    mailbox = store.opened(policy=QueuePolicy(consumer_groups=("tickets", "archive")))
+    groups = {g["name"]: g["last-delivered-id"] for g in store.client.xinfo_groups(STREAM.queue)}
+    assert groups == {b"tickets": b"0-0", b"archive": b"0-0"}
+    consumers = store.client.xinfo_consumers(STREAM.queue, "tickets")
+    assert [c["name"] for c in consumers] == [b"mailfetch-sentinel"]
+    assert store.entries() == []
+    mailbox.commit(batch(mail(1)))
+    assert len(store.client.xreadgroup("tickets", "worker", {STREAM.queue: ">"})[0][1]) == 1
+
+
+def test_a_state_of_the_first_version_goes_on(store: Store) -> None:
+    first = store.opened()
+    first.commit(batch(mail(1)))
+    store.client.hdel(KEYS.state, "phase", "refetch", "groupSeen", "created")
+    second = store.mailbox()
+    state = open_new(second)
+    assert (state.phase, state.refetch, state.group_seen, state.cursor) == ("Steady", "", "", "1700000000/1")
+    second.commit(batch(mail(2)))
 
 
 def test_a_state_of_a_newer_version_is_not_touched(store: Store) -> None:
