@@ -59,7 +59,7 @@ class Dovecot:
             secure_only: Announces LOGINDISABLED without TLS (not on connections from an address to itself:
                 listen on 127.0.0.1 and connect to it from 127.0.0.2, or the other way round).
             capability: Replaces the IMAP capabilities after login, in order to hide some.
-            uidl_format: How POP3 makes UIDLs; `%m` is the MD5 of the mail, so that the same mail has the same UIDL.
+            uidl_format: How POP3 makes UIDLs; `%v`, for example, gives all mails of a mailbox the same one.
             uidl_duplicates: What POP3 does with UIDLs that occur twice.
             lock_session: Only one POP3 session for each mailbox.
         """
