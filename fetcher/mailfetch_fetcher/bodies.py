@@ -66,7 +66,7 @@ class Bodies:
     def abandon(self) -> None:
         """Nothing of it was committed, for certain: a mail that fails again and again must not fill Redis.
 
-        Otherwise the TTL of each blob removes it after an hour, if no commit took it.
+        Otherwise the TTL of each blob removes it after ten minutes, if no commit took it.
         """
         for blob in self._uncommitted:
             blob.discard()

@@ -27,6 +27,7 @@ from mailfetch_fetcher.store.outbox import ledger_member, parse_entry, parse_mem
 from mailfetch_fetcher.store.peers import peers_of
 from mailfetch_fetcher.store.safety import Safety, judge, take_sample
 from mailfetch_fetcher.store.sentinel import Named
+from mailfetch_fetcher.store.sweep import Sweeper
 from mailfetch_fetcher.store.trim import read_time
 
 SETTLED_AT_ONCE = 100
@@ -91,6 +92,7 @@ class Actions:
         self._walk: OutboxWalk | None = None
         self._next_look = float("-inf")
         self._peers = peers_of(link.target)
+        self._sweeper = Sweeper(keys.stream)
         self._safety = judge(take_sample(link))
         lease.guard(link)
 
@@ -195,6 +197,10 @@ class Actions:
     def size(self) -> int:
         """Actions in the outbox."""
         return int(self.call("ZCARD", self._keys.outbox))
+
+    def sweep(self) -> None:
+        """Removes some orphaned bodies of large mails."""
+        self._sweeper.sweep(self._link)
 
     # -- inside ----------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from mailfetch_fetcher.store import scripts
 from mailfetch_fetcher.store.actions import Actions
 from mailfetch_fetcher.store.lease import PATIENCE, Lease, LeaseKeeper
 from mailfetch_fetcher.store.link import Link
+from mailfetch_fetcher.store.locate import locate
 from mailfetch_fetcher.store.model import Owner, QueuePolicy, State
 from mailfetch_fetcher.store.opening import open_state
 from mailfetch_fetcher.store.read import read_state
@@ -41,7 +42,7 @@ class Life:
         """Nothing is connected yet.
 
         Args:
-            target: Where Redis is.
+            target: Where Redis is; with Sentinel or Cluster the server is looked for when it is first needed.
             keys: The connection.
             owner: This life of the session.
             cluster_id: The cluster; two clusters on one Redis never mix.
@@ -68,7 +69,7 @@ class Life:
     def peek(self) -> State | None:
         """The state as it is, or None if there is none; takes nothing and writes nothing."""
         with self._life():
-            self._peeked = read_state(self._target, self._keys)
+            self._peeked = read_state(self._locate(), self._keys)
             return self._peeked
 
     def open(
@@ -158,8 +159,13 @@ class Life:
 
     # -- inside ----------------------------------------------------------------------------
 
+    def _locate(self) -> Target:
+        """The server of this life: found once."""
+        self._target = locate(self._target, key=self._keys.state)
+        return self._target
+
     def _open(self, wish: Wish) -> State:
-        link, tip, asked = Link(self._target), secrets.token_hex(8), self._clock.boottime()
+        link, tip, asked = Link(self._locate()), secrets.token_hex(8), self._clock.boottime()
         try:
             state = open_state(
                 link,
@@ -174,6 +180,7 @@ class Life:
         except BaseException:
             link.close()
             raise
+        self._lease.target = self._locate()
         self._lease.answered(1, asked=asked)
         self._lease.progress()
         self._leases.add(self._lease)
@@ -184,13 +191,13 @@ class Life:
     def _release(self, writer: Writer) -> None:
         with contextlib.suppress(StoreError, redis.ResponseError):
             if writer.link.dead:
-                writer.link = Link(self._target, timeout=2.0)
+                writer.link = Link(self._locate(), timeout=2.0)
             writer.link.call(*scripts.evaluate(scripts.RELEASE, keys=[self._keys.lease], args=[str(self._owner)]))
 
     def _make_writer(self, link: Link, state: State, tip: str) -> Writer:
         return Writer(
             link=link,
-            target=self._target,
+            target=self._locate(),
             keys=self._keys,
             owner=str(self._owner),
             state=state,
@@ -203,7 +210,7 @@ class Life:
 
     def _make_actions(self, writer: Writer) -> Actions:
         return Actions(
-            link=Link(self._target),
+            link=Link(self._locate()),
             keys=self._keys,
             owner=str(self._owner),
             lease=self._lease,

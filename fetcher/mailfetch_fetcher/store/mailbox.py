@@ -144,6 +144,7 @@ class Mailbox(Life):
     def trim(self) -> int:
         """Removes acknowledged entries older than the retention, old log lines and orphaned bodies; returns entries."""
         with self._life():
+            self._open_actions().sweep()
             link = self._open_actions().link
             return trim_queue(link, keys=self._keys, owner=str(self._owner), policy=self._policy).removed
 

@@ -15,6 +15,7 @@ from mailfetch_fetcher.store import scripts
 from mailfetch_fetcher.store.failures import error_text, refused
 from mailfetch_fetcher.store.lease import TTL
 from mailfetch_fetcher.store.link import Link
+from mailfetch_fetcher.store.locate import locate
 from mailfetch_fetcher.store.model import Owner
 from mailfetch_fetcher.store.opening import raise_if_held
 from mailfetch_fetcher.store.state import aside_pairs
@@ -41,7 +42,7 @@ def purge(target: Target, keys: ConnectionKeys, *, cluster_id: str, owner: Owner
     Raises:
         StoreError: it did not come to its end; begin again.
     """
-    link = Link(target)
+    link = Link(locate(target, key=keys.state))
     try:
         return Purge(link=link, keys=keys, cluster_id=cluster_id, owner=owner).run()
     except redis.ResponseError as e:

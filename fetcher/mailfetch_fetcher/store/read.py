@@ -12,6 +12,7 @@ from mailfetch_fetcher.store import hashes
 from mailfetch_fetcher.store.failures import error_text, refused
 from mailfetch_fetcher.store.ledger import are_known, are_members
 from mailfetch_fetcher.store.link import Link
+from mailfetch_fetcher.store.locate import locate
 from mailfetch_fetcher.store.model import State
 from mailfetch_fetcher.store.state import decode_state, fields_of
 from mailfetch_fetcher.store.target import Target
@@ -23,7 +24,7 @@ def read_state(target: Target, keys: ConnectionKeys) -> State | None:
     Raises:
         StoreError: Redis cannot be reached or refuses, or the state cannot be read.
     """
-    link = Link(target)
+    link = Link(locate(target, key=keys.state))
     try:
         fields = fields_of(link.call("HGETALL", keys.state))
         messages = int(link.call("HGET", keys.stats, "messages") or 0)
@@ -38,7 +39,7 @@ class LedgerView:
     """Asks the ledger of a state; use it as a context manager."""
 
     def __init__(self, target: Target, keys: ConnectionKeys, state: State) -> None:
-        self._link = Link(target)
+        self._link = Link(locate(target, key=keys.state))
         self._keys = keys
         self._key = state.hash_key
         self._counted: Counter[bytes] = Counter()
@@ -54,7 +55,7 @@ class LedgerView:
         return are_known(self._link, names, keys=self._keys, hash_key=self._key)
 
     def walk(self, identities: Sequence[bytes]) -> list[bool]:
-        """Which of the next mails of a walk through the mailbox the ledger has; as `Stage.walk`, but counts in memory."""
+        """Which of the next mails of a walk the ledger has; as `Stage.walk`, but it counts in memory."""
         numbers = []
         for identity in identities:
             digest = blake2b(identity, digest_size=16).digest()

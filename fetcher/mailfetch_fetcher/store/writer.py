@@ -70,6 +70,7 @@ class Writer:
         self._lock = threading.Lock()
         self._blobs: set[str] = set()
         self._stage: Stage | None = None
+        lease.guard(link)
 
     @property
     def tip(self) -> str:
@@ -171,6 +172,7 @@ class Writer:
             try:
                 if self.link.dead:
                     self.link = Link(self._target)
+                    self._lease.guard(self.link)
                 reply: list[Any] = self.link.call(*command)
             except redis.ResponseError as e:
                 raise refused(error_text(e), doing="the commit") from None
