@@ -1,4 +1,4 @@
-"""`mailfetch-fetcher run | probe`: in a pod driven by mounted files, or standalone with `-f FILE`."""
+"""`mailfetch-fetcher run | probe | purge`: in a pod driven by mounted files; run and probe also with `-f FILE`."""
 
 import argparse
 import logging
@@ -13,6 +13,7 @@ from mailfetch_fetcher.contract import assignment, report, secrets
 from mailfetch_fetcher.environment import make_environment
 from mailfetch_fetcher.pool import AssignmentFile, Pool
 from mailfetch_fetcher.probe import run_probe_job
+from mailfetch_fetcher.purging import run_purge_job
 from mailfetch_fetcher.server import serve
 
 log = logging.getLogger("mailfetch_fetcher")
@@ -21,6 +22,9 @@ log = logging.getLogger("mailfetch_fetcher")
 def main() -> None:
     """The console script."""
     args = _parser().parse_args()
+    if args.command == "purge":
+        logs.set_up(level=logging.DEBUG if args.debug else logging.INFO)
+        sys.exit(run_purge_job())
     if args.file:
         logs.set_up(plain=True, level=logging.DEBUG if args.debug else logging.INFO)
         sys.exit(standalone.run(args) if args.command == "run" else standalone.probe(args))
@@ -77,6 +81,8 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--http", type=int, metavar="PORT", help="serve /report, /metrics, /healthz on loopback"
             )
+    text = "remove what Redis holds of a deleted connection (in a Job of the operator)"
+    commands.add_parser("purge", help=text, description=text)
     return parser
 
 

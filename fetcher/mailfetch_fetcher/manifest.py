@@ -9,11 +9,12 @@ import binascii
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import yaml
 
+from mailfetch_fetcher.baseline import since_of
 from mailfetch_fetcher.contract import units
 from mailfetch_fetcher.contract.assignment import Assignment
 from mailfetch_fetcher.contract.identity import mailbox_identity
@@ -23,6 +24,16 @@ from mailfetch_fetcher.contract.spec import Spec, parse_spec, unsupported
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _STREAM = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?")
 _LONGEST_NAME = 52
+_LONGEST_DELAY = 8760 * 3600.0
+
+
+class _Loader(yaml.SafeLoader):
+    """As Kubernetes reads YAML: a date is a text."""
+
+    yaml_implicit_resolvers: ClassVar = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
 
 def load(path: Path) -> list[dict[str, Any]]:
@@ -32,7 +43,7 @@ def load(path: Path) -> list[dict[str, Any]]:
         ValueError: the file cannot be read or is no YAML; the text says where.
     """
     try:
-        documents = list(yaml.safe_load_all(path.read_text()))
+        documents = list(yaml.load_all(path.read_text(), Loader=_Loader))  # noqa: S506 - a safe one
     except OSError as e:
         raise ValueError(f"{path}: {e.strerror}") from e
     except yaml.YAMLError as e:
@@ -104,14 +115,43 @@ def check(spec: Spec) -> None:
             )
     if spec.queue.stream and not _STREAM.fullmatch(spec.queue.stream):
         raise ValueError("spec.queue.stream must be of lower-case letters, digits, '-' and '.'")
-    after = spec.after_download
-    if (after.action == "Move") != bool(after.folder):
-        raise ValueError("spec.afterDownload.folder is required for action Move and forbidden otherwise")
+    _check_after_download(spec)
+    _check_backlog(spec)
     _check_duration("interval", spec.schedule.interval, low=10.0, high=86400.0, bounds="10s to 24h")
     _check_duration("timeout", spec.schedule.timeout, low=0.001, high=120.0, bounds="1ms to 2m")
     units.size(spec.queue.max_message_size)
     units.period(spec.retention.queue)
     units.period(spec.retention.log)
+
+
+def _check_after_download(spec: Spec) -> None:
+    after = spec.after_download
+    if (after.action == "Move") != bool(after.folder):
+        raise ValueError("spec.afterDownload.folder is required for action Move and forbidden otherwise")
+    if after.action == "Move" and after.folder == (spec.folder or "INBOX"):
+        raise ValueError("spec.afterDownload.folder must be another folder than spec.folder")
+    if (after.when == "Acknowledged") != bool(after.consumer_group):
+        raise ValueError("spec.afterDownload.consumerGroup is required for when Acknowledged and forbidden otherwise")
+    if spec.protocol == "POP3" and spec.folder:
+        raise ValueError("spec.folder: POP3 has no folders; leave it out")
+    if spec.protocol == "POP3" and after.action == "Move":
+        raise ValueError("spec.afterDownload.action: POP3 cannot move mails; use Delete, MarkSeen or None")
+    try:
+        delay = units.duration(after.delay, default=0.0)
+    except ValueError as e:
+        raise ValueError(f"spec.afterDownload.delay: {e}") from e
+    if delay > _LONGEST_DELAY:
+        raise ValueError("spec.afterDownload.delay must be 0s to 8760h (a year)")
+
+
+def _check_backlog(spec: Spec) -> None:
+    backlog = spec.backlog
+    if (backlog.start_from == "Since") != bool(backlog.since):
+        raise ValueError("spec.backlog.since is required for startFrom Since and forbidden otherwise")
+    try:
+        since_of(backlog)
+    except ValueError:
+        raise ValueError(f"spec.backlog.since: '{backlog.since}' is not a date; write it as 2026-01-31") from None
 
 
 def _check_duration(field: str, text: str, *, low: float, high: float, bounds: str) -> None:

@@ -125,13 +125,15 @@ def _examine(setting: _Setting) -> list[ProbeResult]:
             _say(
                 f"  {e.new_messages} new mails of {e.total_messages} ({known}; {e.accuracy}, confidence {e.confidence})"
             )
+            for note in e.notes:
+                _say(f"  note: {note}")
     return results
 
 
 def _agreed(setting: _Setting, results: list[ProbeResult]) -> bool:
     """Asks a person about every backlog that is larger than `spec.approval.maxMessages`."""
     for a, result in zip(setting.connections, results, strict=True):
-        new = result.estimate.new_messages if result.estimate else 0
+        new = _new(result)
         other = _is_other(result)
         if new <= a.spec.approval.max_messages and not other:
             continue
@@ -144,16 +146,21 @@ def _agreed(setting: _Setting, results: list[ProbeResult]) -> bool:
     return True
 
 
+def _new(result: ProbeResult) -> int:
+    return result.estimate.new_messages if result.estimate else 0
+
+
 def _is_other(result: ProbeResult) -> bool:
     """Redis holds the state of another mailbox under this name."""
     return result.state is not None and not result.state.same_mailbox
 
 
 def _approved(a: Assignment, result: ProbeResult) -> Assignment:
-    """A person has agreed: that also lets another mailbox take the place of the one before."""
-    if not result.state or result.state.same_mailbox:
+    """A person has agreed: to another mailbox in the place of the one before, or to a flood after a reset."""
+    if not result.state or not result.state.state_id:
         return a
-    return msgspec.structs.replace(a, gate_epoch=result.state.gate_epoch + 1)
+    asked = _is_other(result) or _new(result) > a.spec.approval.max_messages
+    return msgspec.structs.replace(a, gate_epoch=result.state.gate_epoch + asked)
 
 
 def _download(setting: _Setting, *, once: bool, port: int | None) -> int:

@@ -48,7 +48,16 @@ def test_a_manifest_becomes_an_assignment() -> None:
         ("spec.server.port='993'", "spec.server.port"),
         ("spec.server.encryption=None", "spec.server.allowInsecureLogin"),
         ("spec.auth.passwordSecretRef=", "spec.auth.passwordSecretRef is required"),
-        ("spec.protocol=POP3", "not in this version: protocol POP3"),
+        ("spec.protocol=MicrosoftGraph", "not in this version: protocol MicrosoftGraph"),
+        ("spec.sharedMailbox=x", "not in this version: sharedMailbox"),
+        ("spec.backlog.startFrom=Since", "spec.backlog.since is required"),
+        ("spec.backlog.since='2026-01-31'", "spec.backlog.since is required"),
+        ("spec.backlog={startFrom: Since, since: yesterday}", "'yesterday' is not a date"),
+        ("spec.afterDownload={when: Acknowledged}", "spec.afterDownload.consumerGroup is required"),
+        ("spec.afterDownload.consumerGroup=crm", "spec.afterDownload.consumerGroup is required"),
+        ("spec.afterDownload.delay=9000h", "spec.afterDownload.delay must be"),
+        ("spec.afterDownload.delay=soon", "spec.afterDownload.delay: 'soon' is not a duration"),
+        ("spec.afterDownload={action: Move, folder: INBOX}", "must be another folder"),
         ("spec.schedule.interval=5s", "spec.schedule.interval must be 10s to 24h"),
         ("spec.schedule.timeout=3m", "spec.schedule.timeout must be 1ms to 2m"),
         ("spec.afterdownload.action=None", "there is no field spec.afterdownload"),
@@ -63,6 +72,41 @@ def test_a_bad_manifest_is_refused_with_the_field(change: str, text: str) -> Non
     with pytest.raises(ValueError) as e:
         list(manifest.assignments(one(change)))
     assert text in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ("spec.folder=INBOX", "POP3 has no folders"),
+        ("spec.afterDownload={action: Move, folder: Done}", "POP3 cannot move"),
+    ],
+)
+def test_what_pop3_cannot_do_is_refused(change: str, text: str) -> None:
+    documents = one(change)
+    documents[0]["spec"]["protocol"] = "POP3"  # type: ignore[index]
+    with pytest.raises(ValueError, match=text):
+        list(manifest.assignments(documents))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "spec.backlog={startFrom: Since, since: '2026-01-31'}",
+        "spec.backlog={startFrom: Now}",
+        "spec.afterDownload={action: Delete, when: Acknowledged, consumerGroup: crm, delay: 24h}",
+        "spec.protocol=POP3",
+        "spec.deletionPolicy=Purge",
+    ],
+)
+def test_what_this_version_runs_is_taken(change: str) -> None:
+    assert len(list(manifest.assignments(one(change)))) == 1
+
+
+def test_a_date_is_a_text_as_in_kubernetes(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.yaml"
+    path.write_text(GOOD + "  backlog: {startFrom: Since, since: 2026-01-31}\n")
+    (a,) = manifest.assignments(manifest.load(path))
+    assert a.spec.backlog.since == "2026-01-31"
 
 
 def test_secrets_are_written_as_mounted_and_private(tmp_path: Path) -> None:
