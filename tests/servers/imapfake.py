@@ -32,6 +32,8 @@ class Quirks:
     """More untagged lines in the answer to SELECT."""
     answers: dict[str, bytes] = field(default_factory=dict)
     """Answers by command name (`LOGIN`, `UID COPY`): raw bytes, `TAG` stands for the tag."""
+    faults_at: dict[int, bytes] = field(default_factory=dict)
+    """The same by the number of the command, counted from 1 over all connections."""
     descending: bool = False
     noise: bool = False
     """Answers with flags only, and every FETCH answer twice."""

@@ -99,6 +99,11 @@ def messages(source: ImapSource, cursor: str = "") -> list[Message]:
     return mails
 
 
+def fingerprints(source: ImapSource) -> dict[int, str]:
+    """By UID, as the store has them after the download."""
+    return {mail.ref.uid: digest(mail.identity) for mail in messages(source)}
+
+
 def bodies(found: Sequence[Result]) -> list[bytes]:
     mails = [item for item in found if isinstance(item, Message)]
     assert len(mails) == len(found), found

@@ -33,6 +33,10 @@ class FakeFolder:
     def exists(self) -> int:
         return len(self.mails)
 
+    @property
+    def uids(self) -> list[int]:
+        return [mail.uid for mail in self.mails]
+
     def chosen(self, uid_set: str) -> list[FakeMail]:
         """As RFC 9051 has it: `*` is the last mail, and `7:*` and `*:7` are the same."""
         highest = max((m.uid for m in self.mails), default=0)

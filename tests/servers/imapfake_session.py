@@ -36,7 +36,7 @@ class Session:
         try:
             self.send(self.quirks.greeting)
             while line := self.file.readline():
-                if not re.fullmatch(rb"[ -~]* [ -~]+\r\n", line):
+                if not re.fullmatch(rb"[ -~]* [ -~\x80-\xff]+\r\n", line):
                     continue  # no command: the end of an IDLE that was never begun, or TLS in the wrong place
                 self.tag, _, text = line.rstrip(b"\r\n").partition(b" ")
                 self._command(text.decode("utf-8", "surrogateescape"))
@@ -67,9 +67,10 @@ class Session:
         with self.server.told:
             self.server.commands.append(text)
             self.server.told.notify_all()
-        if (answer := self.quirks.answers.get(name)) is not None:
-            if answer != SILENCE:
-                self.send(answer.replace(b"TAG", self.tag))
+        scripted = self.quirks.answers.get(name, self.quirks.faults_at.get(len(self.server.commands)))
+        if scripted is not None:
+            if scripted != SILENCE:
+                self.send(scripted.replace(b"TAG", self.tag))
             return
         handler = getattr(self, "_" + name.lower().replace(" ", "_"), None)
         if handler is None:

@@ -179,3 +179,26 @@ def test_a_server_that_stops_ends_idle(dovecot: Dovecot, user: str, make_source:
         with pytest.raises(SourceError):
             source.wait(300.0)
         cut.join()
+
+
+def test_two_connections_delete_the_same_mails(dovecot: Dovecot, user: str, open_source: Make) -> None:
+    dovecot.fill(user, mails(6))
+    one, two = open_source(user, action="Delete"), open_source(user, action="Delete")
+    first, second = pending(one, "Delete"), pending(two, "Delete", same_session=False)
+    assert results(one, first[:4]) == {"done"}
+    assert results(two, second[2:]) == {"done"}
+    assert dovecot.flags(user) == {}
+
+
+def test_a_hundred_mails_are_copied_with_one_command(dovecot: Dovecot, user: str, open_source: Make) -> None:
+    dovecot.fill(user, mails(100))
+    dovecot.create_folder(user, "Done")
+    source = open_source(user, action="Move", target="Done")
+    source._actions._can_move = False
+    outbox = Outbox()
+    outcomes = finish(source, *pending(source, "Move"), outbox=outbox)
+    assert {outcome.result for outcome in outcomes} == {"done"}
+    assert [phase for _, phase in outbox.phases] == ["copying", "copied"]
+    assert outbox.confirmed == 3  # COPY, STORE, EXPUNGE
+    assert len(dovecot.flags(user, folder="Done")) == 100
+    assert dovecot.flags(user) == {}

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 import pytest
 
 from mailfetch_fetcher.errors import SourceError
-from mailfetch_fetcher.sources.base import Absent, Message, Window
+from mailfetch_fetcher.sources.base import Absent, Message, Unreadable, Window
 from mailfetch_fetcher.sources.imap import ImapSource
 from tests.servers.dovecot import Dovecot
-from tests.servers.imapfake_calls import never
+from tests.servers.imapfake_calls import bodies, never
 from tests.servers.mailgen import REALISTIC, large_mail, mails
 from tests.servers.proxy import FaultProxy
 
@@ -154,3 +154,19 @@ def test_a_connection_that_falls_silent_is_noticed(dovecot: Dovecot, user: str, 
         proxy.freeze()
         with pytest.raises(SourceError, match=r"did not answer within 0\.5 s"):
             list(source.discover("", known=never))
+
+
+def test_a_mail_above_the_limit_is_not_read(dovecot: Dovecot, user: str, make_source: Make) -> None:
+    raws = dovecot.fill(user, [*mails(2), large_mail(5_000_000), *mails(2, start=2)])
+    with FaultProxy(dovecot.imap_port) as proxy:
+        source = make_source(
+            user, port=proxy.port, encryption="None", allow_insecure_login=True, max_message_size=1_000_000
+        )
+        source.open()
+        [window] = source.discover("", known=never)
+        first, second, large, *others = source.fetch(window.refs)
+        assert isinstance(large, Unreadable)
+        assert large.too_large == 5_000_000
+        assert bodies([first, second, *others]) == [*raws[:2], *raws[3:]]
+        assert source.snapshot("", known=never).total == 5  # the connection lives
+        assert proxy.passed["to_client"] < 500_000

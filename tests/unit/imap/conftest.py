@@ -10,7 +10,8 @@ from mailfetch_fetcher.sources.imap import ImapSource
 from mailfetch_fetcher.sources.imap_settings import ImapSettings
 from mailfetch_fetcher.tls import client_context
 from tests.servers.certs import Certificates, make_certificates
-from tests.servers.imapfake import FakeImap
+from tests.servers.imapfake import FakeFolder, FakeImap
+from tests.servers.mailgen import mails, make_mail
 
 MakeSource = Callable[..., ImapSource]
 
@@ -28,7 +29,7 @@ def server(certificates: Certificates) -> Iterator[FakeImap]:
 
 @pytest.fixture
 def make_source(server: FakeImap, certificates: Certificates) -> Iterator[MakeSource]:
-    """Makes a source for the server, not opened yet; keywords replace fields of its settings."""
+    """Makes a source for the server, not opened yet; keywords replace fields of its settings; `alive` is its own."""
     base = ImapSettings(
         host="127.0.0.1",
         port=server.port,
@@ -40,9 +41,9 @@ def make_source(server: FakeImap, certificates: Certificates) -> Iterator[MakeSo
     )
     made: list[ImapSource] = []
 
-    def make(**changes: object) -> ImapSource:
+    def make(*, alive: Callable[[], None] = lambda: None, **changes: object) -> ImapSource:
         settings = dataclasses.replace(base, **changes)  # type: ignore[arg-type]
-        made.append(ImapSource(settings, context=client_context(certificates.ca.read_bytes())))
+        made.append(ImapSource(settings, context=client_context(certificates.ca.read_bytes()), alive=alive))
         return made[-1]
 
     yield make
@@ -65,3 +66,19 @@ def open_source(make_source: MakeSource) -> MakeSource:
 @pytest.fixture
 def secrets_dir(tmp_path: Path) -> Path:
     return tmp_path / "secrets"
+
+
+@pytest.fixture
+def five_mails(server: FakeImap) -> None:
+    """UIDs 1 to 5 in INBOX, and an empty folder Done."""
+    server.folders["Done"] = FakeFolder(uid_validity=2)
+    for index in range(5):
+        server.inbox.add(make_mail(index))
+
+
+@pytest.fixture
+def raws(server: FakeImap) -> list[bytes]:
+    made = list(mails(30))
+    for raw in made:
+        server.inbox.add(raw)
+    return made

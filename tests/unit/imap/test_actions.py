@@ -1,4 +1,4 @@
-"""After-download actions at servers without the usual extensions, after crashes, and on mails that are not ours."""
+"""After-download actions at servers without the usual extensions, and on mails that are not ours."""
 
 from collections.abc import Callable
 
@@ -7,27 +7,12 @@ import pytest
 from mailfetch_fetcher.errors import SourceError
 from mailfetch_fetcher.sources.imap import ImapSource
 from tests.servers.imapfake import FakeFolder, FakeImap
-from tests.servers.imapfake_calls import Outbox, action, digest, finish, messages, results
+from tests.servers.imapfake_calls import action, fingerprints, finish, results
 from tests.servers.mailgen import make_mail
 
 Open = Callable[..., ImapSource]
 PLAIN = "IMAP4rev1"
-
-
-def fingerprints(source: ImapSource) -> dict[int, str]:
-    """As the store has them after the download."""
-    return {mail.ref.uid: digest(mail.identity) for mail in messages(source)}
-
-
-@pytest.fixture(autouse=True)
-def five_mails(server: FakeImap) -> None:
-    server.folders["Done"] = FakeFolder(uid_validity=2)
-    for index in range(5):
-        server.inbox.add(make_mail(index))
-
-
-def left(server: FakeImap) -> list[int]:
-    return [mail.uid for mail in server.inbox.mails]
+pytestmark = pytest.mark.usefixtures("five_mails")
 
 
 def test_mark_seen(server: FakeImap, open_source: Open) -> None:
@@ -40,7 +25,7 @@ def test_mark_seen(server: FakeImap, open_source: Open) -> None:
 def test_delete_spares_what_others_flagged(server: FakeImap, open_source: Open) -> None:
     server.inbox.mails[4].flags.add(r"\Deleted")
     assert results(finish(open_source(action="Delete"), action(1, "Delete"))) == {1: "done"}
-    assert left(server) == [2, 3, 4, 5]
+    assert server.inbox.uids == [2, 3, 4, 5]
 
 
 def test_delete_without_uidplus(server: FakeImap, open_source: Open) -> None:
@@ -49,7 +34,7 @@ def test_delete_without_uidplus(server: FakeImap, open_source: Open) -> None:
         1: "done",
         4: "done",
     }
-    assert left(server) == [2, 3, 5]
+    assert server.inbox.uids == [2, 3, 5]
 
 
 def test_delete_without_uidplus_waits_for_what_others_flagged(server: FakeImap, open_source: Open) -> None:
@@ -60,17 +45,17 @@ def test_delete_without_uidplus_waits_for_what_others_flagged(server: FakeImap, 
     assert outcome.result == "failed"
     assert "UID 5" in outcome.detail
     assert "UIDPLUS" in outcome.detail
-    assert left(server) == [1, 2, 3, 4, 5]
+    assert server.inbox.uids == [1, 2, 3, 4, 5]
     assert not server.inbox.mails[0].flags
     server.inbox.mails[4].flags.clear()
     assert results(finish(source, action(1, "Delete"))) == {1: "done"}
-    assert left(server) == [2, 3, 4, 5]
+    assert server.inbox.uids == [2, 3, 4, 5]
 
 
 def test_another_uidvalidity_is_dropped(server: FakeImap, open_source: Open) -> None:
     source = open_source(action="Delete")
     assert results(finish(source, action(1, "Delete", uid_validity="7"))) == {1: "dropped"}
-    assert left(server) == [1, 2, 3, 4, 5]
+    assert server.inbox.uids == [1, 2, 3, 4, 5]
 
 
 def test_a_later_session_deletes_only_the_mail_that_was_downloaded(server: FakeImap, open_source: Open) -> None:
@@ -81,7 +66,7 @@ def test_a_later_session_deletes_only_the_mail_that_was_downloaded(server: FakeI
     actions = [action(uid, "Delete", fingerprint=known[uid], same_session=False) for uid in range(1, 6)]
     outcomes = finish(open_source(action="Delete"), *actions)
     assert results(outcomes) == {1: "done", 2: "dropped", 3: "dropped", 4: "done", 5: "done"}
-    assert left(server) == [2, 3]
+    assert server.inbox.uids == [2, 3]
 
 
 def test_a_mail_without_message_id_is_compared_by_its_header(server: FakeImap, open_source: Open) -> None:
@@ -92,68 +77,13 @@ def test_a_mail_without_message_id_is_compared_by_its_header(server: FakeImap, o
     assert results(finish(open_source(action="Delete"), *acts)) == {1: "done"}
 
 
-def test_move(server: FakeImap, open_source: Open) -> None:
-    outbox = Outbox()
-    source = open_source(action="Move", target="Done")
-    assert results(finish(source, action(1, "Move"), action(2, "Move"), outbox=outbox)) == {1: "done", 2: "done"}
-    assert left(server) == [3, 4, 5]
-    assert [m.raw for m in server.folders["Done"].mails] == [make_mail(0), make_mail(1)]
-    assert outbox.phases == []
-
-
-def test_move_without_the_extension_writes_each_phase_first(server: FakeImap, open_source: Open) -> None:
-    server.quirks.after_login = "IMAP4rev1 UIDPLUS"
-    outbox = Outbox()
-    [outcome] = finish(open_source(action="Move", target="Done"), action(2, "Move"), outbox=outbox)
-    assert (outcome.result, outcome.action.member) == ("done", "2/copied")
-    assert outbox.phases == [([2], "copying"), ([2], "copied")]
-    assert left(server) == [1, 3, 4, 5]
-    assert [m.raw for m in server.folders["Done"].mails] == [make_mail(1)]
-
-
-def test_a_crash_before_copy_is_made_up_for(server: FakeImap, open_source: Open) -> None:
-    server.quirks.after_login = PLAIN
-    source = open_source(action="Move", target="Done")
-    assert results(finish(source, action(2, "Move", phase="copying"))) == {2: "done"}
-    assert [m.raw for m in server.folders["Done"].mails] == [make_mail(1)]
-    assert left(server) == [1, 3, 4, 5]
-
-
-@pytest.mark.parametrize("raw", [make_mail(1), b"Subject: no message id\r\n\r\nbody\r\n"])
-def test_a_crash_after_copy_makes_no_second_copy(server: FakeImap, open_source: Open, raw: bytes) -> None:
-    server.quirks.after_login = PLAIN
-    server.inbox.mails[1].raw = raw
-    server.folders["Done"].add(make_mail(9))
-    server.folders["Done"].add(raw)
-    source = open_source(action="Move", target="Done")
-    assert results(finish(source, action(2, "Move", phase="copying"))) == {2: "done"}
-    assert [m.raw for m in server.folders["Done"].mails] == [make_mail(9), raw]
-    assert left(server) == [1, 3, 4, 5]
-
-
-def test_a_crash_after_copied_only_removes(server: FakeImap, open_source: Open) -> None:
-    server.quirks.after_login = PLAIN
-    assert results(finish(open_source(action="Move", target="Done"), action(2, "Move", phase="copied"))) == {2: "done"}
-    assert server.folders["Done"].mails == []
-    assert left(server) == [1, 3, 4, 5]
-
-
-def test_a_refused_copy_leaves_the_mail_and_the_phase(server: FakeImap, open_source: Open) -> None:
-    server.quirks.after_login = PLAIN
-    server.quirks.answers["UID COPY"] = b"TAG NO [OVERQUOTA] full\r\n"
-    [outcome] = finish(open_source(action="Move", target="Done"), action(2, "Move"))
-    assert (outcome.result, outcome.action.phase) == ("failed", "copying")
-    assert "full" in outcome.detail
-    assert left(server) == [1, 2, 3, 4, 5]
-
-
 def test_an_alias_of_the_folder_itself_is_refused(server: FakeImap, open_source: Open) -> None:
     server.folders["Done"] = server.folders["INBOX"]
     source = open_source()
     known = fingerprints(source)
     with pytest.raises(SourceError, match="is the folder 'INBOX' itself"):
         finish(open_source(action="Move", target="Done"), action(1, "Move", fingerprint=known[1]))
-    assert left(server) == [1, 2, 3, 4, 5]
+    assert server.inbox.uids == [1, 2, 3, 4, 5]
 
 
 def test_another_folder_with_the_same_uidvalidity_is_accepted(server: FakeImap, open_source: Open) -> None:
@@ -162,7 +92,7 @@ def test_another_folder_with_the_same_uidvalidity_is_accepted(server: FakeImap, 
     known = fingerprints(open_source())
     source = open_source(action="Move", target="Done")
     assert results(finish(source, action(1, "Move", fingerprint=known[1]))) == {1: "done"}
-    assert left(server) == [2, 3, 4, 5]
+    assert server.inbox.uids == [2, 3, 4, 5]
     assert source.wait(30.0)  # what came while the other folder was open is looked for at once
 
 
@@ -198,3 +128,29 @@ def test_throttling_is_not_a_failed_action(server: FakeImap, open_source: Open) 
     with pytest.raises(SourceError) as caught:
         finish(source, action(1, "MarkSeen"))
     assert caught.value.reason == "Throttled"
+
+
+def test_a_mail_of_another_session_is_marked_only_if_it_is_the_one(server: FakeImap, open_source: Open) -> None:
+    known = fingerprints(open_source())
+    server.inbox.mails[1].raw = make_mail(77)
+    source = open_source(action="MarkSeen")
+    batch = [action(uid, "MarkSeen", fingerprint=known[uid], same_session=False) for uid in (1, 2)]
+    assert results(finish(source, *batch)) == {1: "done", 2: "dropped"}
+    assert [m.uid for m in server.inbox.mails if m.flags] == [1]
+
+
+def test_a_server_that_names_its_mails_since_the_download(server: FakeImap, open_source: Open) -> None:
+    known = fingerprints(open_source())
+    server.quirks.after_login = "IMAP4rev1 UIDPLUS OBJECTID"
+    source = open_source(action="Delete")
+    assert results(finish(source, action(1, "Delete", fingerprint=known[1], same_session=False))) == {1: "done"}
+    assert server.inbox.uids == [2, 3, 4, 5]
+
+
+def test_two_connections_delete_the_same_mails(server: FakeImap, open_source: Open) -> None:
+    known = fingerprints(open_source())
+    one, other = open_source(action="Delete"), open_source(action="Delete")
+    assert results(finish(one, action(1, "Delete"), action(2, "Delete"))) == {1: "done", 2: "done"}
+    late = [action(uid, "Delete", fingerprint=known[uid], same_session=False) for uid in (1, 2, 3)]
+    assert results(finish(other, *late)) == {1: "done", 2: "done", 3: "done"}
+    assert server.inbox.uids == [4, 5]

@@ -10,17 +10,9 @@ from mailfetch_fetcher.sources.base import Absent, Message, Unreadable
 from mailfetch_fetcher.sources.imap import ImapSource
 from tests.servers.imapfake import CUT, SILENCE, FakeImap, FakeMail
 from tests.servers.imapfake_calls import bodies, download, never
-from tests.servers.mailgen import large_mail, mails
+from tests.servers.mailgen import large_mail
 
 Open = Callable[..., ImapSource]
-
-
-@pytest.fixture
-def raws(server: FakeImap) -> list[bytes]:
-    made = list(mails(30))
-    for raw in made:
-        server.inbox.add(raw)
-    return made
 
 
 def test_mails_come_whole_and_in_order(raws: list[bytes], open_source: Open) -> None:
@@ -178,13 +170,6 @@ def test_a_refused_body_does_not_hide_the_others(server: FakeImap, raws: list[by
     assert isinstance(results[6], Unreadable)
     assert "cannot read it" in results[6].detail
     assert bodies(results[:6] + results[7:]) == raws[:6] + raws[7:]
-
-
-def test_a_mail_above_the_limit_is_not_read(server: FakeImap, open_source: Open) -> None:
-    server.inbox.add(large_mail(50_000))
-    [result] = download(open_source(part_size=1000, max_message_size=40_000))
-    assert isinstance(result, Unreadable)
-    assert result.too_large == 50_000
 
 
 def _short(mail: FakeMail) -> bytes:
