@@ -9,7 +9,7 @@ import binascii
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 import yaml
@@ -30,10 +30,11 @@ _LONGEST_DELAY = 8760 * 3600.0
 class _Loader(yaml.SafeLoader):
     """As Kubernetes reads YAML: a date is a text."""
 
-    yaml_implicit_resolvers: ClassVar = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 def load(path: Path) -> list[dict[str, Any]]:
@@ -43,7 +44,7 @@ def load(path: Path) -> list[dict[str, Any]]:
         ValueError: the file cannot be read or is no YAML; the text says where.
     """
     try:
-        documents = list(yaml.load_all(path.read_text(), Loader=_Loader))  # noqa: S506 - a safe one
+        documents = list(yaml.load_all(path.read_text(), Loader=_Loader))
     except OSError as e:
         raise ValueError(f"{path}: {e.strerror}") from e
     except yaml.YAMLError as e:
