@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 from tests.chaos import catalogue
 from tests.chaos.catalogue import Action, Point, Server
-from tests.chaos.stores import Kind
+from tests.chaos.stores import KINDS, Kind
 
 SEED = int(os.environ.setdefault("MAILFETCH_SEED", str(random.randrange(10**6))))
 SAMPLE = os.environ.get("MAILFETCH_CHAOS") != "all"
 PART, PARTS = (int(n) for n in os.environ.get("MAILFETCH_CHAOS_PART", "1/1").split("/"))
-STORES: tuple[Kind, ...] = ("valkey9", "redis7")
 COMMON_FAULTS = ("kill", "kill, other pod", "cut", "silence", "zombie", "SIGTERM")
 MAIL_FAULTS = ("kill", "cut", "silence", "zombie", "two at once")
 
@@ -65,7 +64,7 @@ def _spread(points: Iterable[Point], faults: Sequence[str]) -> Iterator[Case]:
                     fault=fault,
                     server=server,
                     action=actions[turn % len(actions)],
-                    store=STORES[(turn // len(actions) + f) % len(STORES)],
+                    store=KINDS[(turn // len(actions) + f) % len(KINDS)],
                 )
 
 

@@ -8,8 +8,7 @@ import contextlib
 import re
 import signal
 import subprocess
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,8 +35,16 @@ class _Life:
 class Disk:
     """Records one server; `begin` again after each start of its process."""
 
-    def __init__(self, server: RedisServer, directory: Path) -> None:
+    def __init__(self, server: RedisServer, directory: Path, *, write: Callable[[], object]) -> None:
+        """Records nothing yet.
+
+        Args:
+            server: Which.
+            directory: For the records.
+            write: Makes this server write something (on a replica: what its master writes comes to it).
+        """
         self._server = server
+        self._write = write
         self._directory = directory
         self._lives: list[_Life] = []
         self._tracer: subprocess.Popen[bytes] | None = None
@@ -49,7 +56,8 @@ class Disk:
         self._number += 1
         self._base = self.file.stat().st_size
         prefix = self._directory / f"strace-{self._server.port}-{self._number}"
-        pid = str(self._server.client().info("server")["process_id"])
+        with contextlib.closing(self._server.client()) as client:
+            pid = str(client.info("server")["process_id"])
         command = ["strace", "-f", "-ff", "-qq", "-ttt", "-T", "-y", "-s", "0", "-e", "trace=write,fdatasync,fsync"]
         # In a session of its own: Ctrl-C must not end the tracer before what it traces.
         self._tracer = subprocess.Popen([*command, "-o", str(prefix), "-p", pid], start_new_session=True)
@@ -88,8 +96,7 @@ class Disk:
         assert self._tracer
         if self._tracer.poll() is not None:
             raise RuntimeError("strace ended; it needs the right to trace other processes (CAP_SYS_PTRACE)")
-        client = self._server.client()
-        client.set("chaos:probe", time.time())
+        self._write()
         return len(self._read(prefix).writes) > 1
 
     def _read(self, prefix: Path | None = None) -> _Life:

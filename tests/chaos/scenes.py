@@ -10,12 +10,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.chaos import judge
+from tests.chaos import judge, stores
 from tests.chaos.cases import Case
 from tests.chaos.catalogue import Server
 from tests.chaos.framing import Imap, Pop3
 from tests.chaos.judge import Verdict
-from tests.chaos.stores import Kind, Standalone
+from tests.chaos.stores import Kind, Store
 from tests.chaos.strikes import STRIKES, Scene
 from tests.chaos.tap import Tap
 from tests.chaos.trap import Trap
@@ -39,7 +39,7 @@ class Rooms:
     def __init__(self, certificates: Certificates) -> None:
         self._certificates = certificates
         self._dovecots: dict[bool, Dovecot] = {}
-        self._stores: dict[Kind, Standalone] = {}
+        self._stores: dict[Kind, Store] = {}
         self._numbers = itertools.count(1)
 
     def dovecot(self, server: Server) -> Dovecot:
@@ -50,14 +50,14 @@ class Rooms:
             self._dovecots[old].start()
         return self._dovecots[old]
 
-    def store(self, kind: Kind) -> Standalone:
+    def store(self, kind: Kind) -> Store:
         """The Redis of a case."""
         found = self._stores.get(kind)
         if found and found.used >= WORN:
             self._stores.pop(kind).stop()
             found = None
         if found is None:
-            found = self._stores[kind] = Standalone(kind).start()
+            found = self._stores[kind] = stores.start(kind)
         found.used += 1
         return found
 
@@ -105,7 +105,7 @@ def scene(case: Case, rooms: Rooms, rng: random.Random) -> Iterator[Scene]:
             world(
                 directory=Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-"))),
                 dovecot=dovecot,
-                client=store.client(),
+                client=store.client,
                 user=user,
                 stream=user.partition("@")[0],
                 setup=setup,

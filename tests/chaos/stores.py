@@ -1,18 +1,50 @@
 """The Redis of a case: what the fetcher is told, what stands in between, and what was on disk when."""
 
+import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from tests.chaos.durability import AOF, Disk
 from tests.chaos.framing import Resp
 from tests.chaos.tap import Tap
 from tests.chaos.trap import Trap
 from tests.servers.redis import RedisServer
+from tests.servers.sentinel import SentinelSetup
 
 Kind = Literal["valkey9", "redis7", "sentinel"]
 KINDS: tuple[Kind, ...] = ("valkey9", "redis7", "sentinel")
+PROBE = "chaos:probe"
+"""A key that shows that the record of a disk has begun."""
+
+
+class Store(Protocol):
+    """What a case needs of its Redis.
+
+    Attributes:
+        kind: Which.
+        used: Cases that ran on it.
+    """
+
+    kind: Kind
+    used: int
+
+    def stop(self) -> None:
+        """Ends it and removes its data."""
+        ...
+
+    def client(self) -> Any:
+        """Of the server that has the keys now, past the proxies."""
+        ...
+
+    def taps(self, trap: Trap) -> tuple[list[Tap], str]:
+        """The proxies of one case and the URL that leads through them."""
+        ...
+
+    def durable(self, stream: str) -> dict[str, float]:
+        """See `Disk.durable`."""
+        ...
 
 
 class Standalone:
@@ -31,20 +63,23 @@ class Standalone:
         self.server = RedisServer(
             kind="valkey" if valkey else "redis", appendfsync="everysec" if valkey else "always", config=AOF
         )
-        self.disk = Disk(self.server, self.directory)
+        self.disk = Disk(self.server, self.directory, write=lambda: self.client().set(PROBE, self.used))
+        self._client: Any = None
 
     def start(self) -> "Standalone":
         self.server.start()
+        self._client = self.server.client()
         self.disk.begin()
         return self
 
     def stop(self) -> None:
         self.server.stop()
         self.disk.end()
+        shutil.rmtree(self.directory)
 
     def client(self) -> Any:
         """Past the proxies."""
-        return self.server.client()
+        return self._client
 
     def taps(self, trap: Trap) -> tuple[list[Tap], str]:
         """The proxies of one case and the URL that leads through them."""
@@ -71,3 +106,75 @@ class Standalone:
         change(self.server.data)
         self.server.start()
         self.disk.begin()
+
+
+class Watched:
+    """One master and one replica, both Redis 7.0 with `appendfsync always`, and three Sentinels.
+
+    The Sentinels tell addresses of servers; on the way to the fetcher they are replaced by those of the proxies.
+    """
+
+    def __init__(self) -> None:
+        self.kind: Kind = "sentinel"
+        self.used = 0
+        self.directory = Path(tempfile.mkdtemp(prefix="chaos-store-"))
+        self.setup = SentinelSetup(kind="redis", replicas=1, appendfsync="always", config=AOF)
+        self.disks = [
+            Disk(node, self.directory, write=lambda: self.client().set(PROBE, self.used)) for node in self.setup.nodes
+        ]
+        self._clients: dict[int, Any] = {}
+
+    def start(self) -> "Watched":
+        self.setup.start()
+        for disk in self.disks:
+            disk.begin()
+        return self
+
+    def stop(self) -> None:
+        self.setup.stop()
+        for disk in self.disks:
+            disk.end()
+        shutil.rmtree(self.directory)
+
+    def client(self) -> Any:
+        """Of the master."""
+        master = self.setup.master
+        if master.port not in self._clients:
+            self._clients[master.port] = master.client()
+        return self._clients[master.port]
+
+    def taps(self, trap: Trap) -> tuple[list[Tap], str]:
+        """One proxy for each node and each Sentinel."""
+        nodes = [Tap(node.port, via="redis", framing=Resp, trap=trap) for node in self.setup.nodes]
+        names = {_bulk(node.target): _bulk(node.port) for node in nodes}
+        told = [
+            Tap(sentinel.port, via="sentinel", framing=lambda: Resp(lambda reply: _replaced(reply, names)), trap=trap)
+            for sentinel in self.setup.sentinels
+        ]
+        url = self.setup.url
+        for tap in told:
+            url = url.replace(f":{tap.target}", f":{tap.port}")
+        return [*nodes, *told], url
+
+    def durable(self, stream: str) -> dict[str, float]:
+        """From when on it was on the disk of both (of one, if the other took it over as a whole later)."""
+        found: dict[str, float] = {}
+        for disk in self.disks:
+            for sha, at in disk.durable(stream).items():
+                found[sha] = max(at, found.get(sha, 0.0))
+        return found
+
+
+def start(kind: Kind) -> "Standalone | Watched":
+    """A store of this kind."""
+    return Watched().start() if kind == "sentinel" else Standalone(kind).start()
+
+
+def _bulk(port: int) -> bytes:
+    return f"${len(str(port))}\r\n{port}\r\n".encode()
+
+
+def _replaced(reply: bytes, names: Mapping[bytes, bytes]) -> bytes:
+    for real, shown in names.items():
+        reply = reply.replace(real, shown)
+    return reply

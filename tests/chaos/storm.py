@@ -20,11 +20,12 @@ class StormWorld(World):
         self.redis = redis
         self.mail_proxy = FaultProxy(dovecot.imaps_port)
         self.redis_proxy = FaultProxy(redis.port)
+        client = redis.client()
         url = f"redis://127.0.0.1:{self.redis_proxy.port}/0"
         super().__init__(
             directory=directory,
             dovecot=dovecot,
-            client=redis.client(),
+            client=lambda: client,
             user=user,
             stream="chaos",
             setup=Setup(mail_port=self.mail_proxy.port, redis_url=url, action=action),

@@ -5,7 +5,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.chaos.stores import Standalone
+from tests.chaos.stores import Store
 from tests.chaos.tap import Tap
 from tests.chaos.trap import Trap
 from tests.chaos.world import LEASE, World
@@ -26,7 +26,7 @@ class Scene:
     rng: random.Random
     mail: Tap
     redis: list[Tap]
-    store: Standalone
+    store: Store
 
     def other_pod(self) -> str:
         """A name that no pod has yet."""

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,10 +99,19 @@ class World:
         variables: Environment of the fetchers that are started from now on.
     """
 
-    def __init__(self, *, directory: Path, dovecot: Dovecot, client: Any, user: str, stream: str, setup: Setup) -> None:
+    def __init__(
+        self,
+        *,
+        directory: Path,
+        dovecot: Dovecot,
+        client: Callable[[], Any],
+        user: str,
+        stream: str,
+        setup: Setup,
+    ) -> None:
         self.directory = directory
         self.dovecot = dovecot
-        self.client = client
+        self._client = client
         self.user = user
         self.setup = setup
         self.action: Action = setup.action
@@ -123,7 +132,7 @@ class World:
         seed = rng.randrange(10**6)
         mails = list(mailgen.mails(count, seed=seed))
         for size in large:
-            mails.insert(rng.randrange(count), mailgen.large_mail(size, seed=seed))
+            mails.insert(rng.randrange(1, count), mailgen.large_mail(size, seed=seed))  # a blob ends a batch
         self.dovecot.fill(self.user, mails)
         if read:
             with self.dovecot.client(self.user, folder="INBOX") as imap:
@@ -163,6 +172,11 @@ class World:
         self.fetchers.remove(fetcher)
 
     # -- looking ---------------------------------------------------------------------------
+
+    @property
+    def client(self) -> Any:
+        """Of Redis, past the proxies."""
+        return self._client()
 
     def stored(self) -> int:
         """Mails in the stream."""
