@@ -129,8 +129,8 @@ def _went_back(previous: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     if said:
         return str(said[-1]["message"])
     before, after = previous.get("fetch") or {}, new.get("fetch") or {}
-    highest, seq = after.get("highestSeq"), after.get("seq", 0)
-    if highest is None or (before.get("stateId") == after.get("stateId") and seq >= before.get("seq", 0)):
+    highest, seq = after.get("highestSeq", 0), after.get("seq", 0)
+    if highest <= before.get("highestSeq", 0) and (not highest or seq >= before.get("seq", 0)):
         return ""
     return (
         f"The state in Redis went back from {highest} to {seq}: it lost writes or was restored from a copy. Mails may "

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.cluster
 
 CHILD = ["get", "list", "watch", "create", "patch", "delete"]
 OPERATOR = {
-    "mailfetch.dev/mailconnections": ["get", "list", "watch"],
+    "mailfetch.dev/mailconnections": ["get", "list", "watch", "patch"],
     "mailfetch.dev/mailconnections/status": ["patch"],
     "apps/deployments": CHILD,
     "batch/jobs": ["get", "list", "watch", "create", "delete"],

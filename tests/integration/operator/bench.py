@@ -21,10 +21,11 @@ from urllib.error import HTTPError
 from urllib.parse import parse_qs, urlsplit
 from urllib.request import urlopen
 
-from mailfetch_fetcher.contract import assignment, probe, report
+from mailfetch_fetcher.contract import assignment, probe, purge, report
 from mailfetch_fetcher.contract.assignment import Assignment
 from mailfetch_fetcher.contract.probe import Estimate, ProbeResult, Step, StoreState
-from mailfetch_fetcher.contract.report import ConnectionReport, Report
+from mailfetch_fetcher.contract.purge import PurgeResult
+from mailfetch_fetcher.contract.report import ConnectionReport, Problem, Report
 from tests.cluster.processes import REPOSITORY, free_ports
 from tests.cluster.tools import KubernetesTools
 
@@ -68,6 +69,13 @@ class FakeFetcher:
     def say(self, name: str, told: ConnectionReport) -> None:
         with self._news:
             self._connections[name] = told
+            self._revision += 1
+            self._news.notify_all()
+
+    def forget(self, name: str) -> None:
+        """It does not run the connection any more."""
+        with self._news:
+            del self._connections[name]
             self._revision += 1
             self._news.notify_all()
 
@@ -269,6 +277,25 @@ class Bench:
             pod, {"phase": "Succeeded", "containerStatuses": [_container("probe", terminated=ended)]}
         )
 
+    def purge_job(self, name: str, serial: int = 0) -> Object:
+        """The purge Job of a connection, once it is there."""
+
+        def look() -> Object | None:
+            jobs = self.list("jobs", f"mailfetch.dev/connection={name},app.kubernetes.io/name=mailfetch-purge")
+            found = [j for j in jobs if j["metadata"]["annotations"]["mailfetch.dev/serial"] == str(serial)]
+            return found[0] if found else None
+
+        found: Object = self.eventually(f"purge Job {serial} of {name}", look)
+        return found
+
+    def finish_purge(self, job: Object, *, problem: Problem | None = None) -> None:
+        """The purge ran, and failed if there is a problem."""
+        message = purge.encode(PurgeResult(problem=problem)).decode()
+        ended = {"exitCode": 1 if problem else 0, "reason": "Error" if problem else "Completed", "message": message}
+        pod = self._pod(f"batch.kubernetes.io/job-name={job['metadata']['name']}")
+        phase = "Failed" if problem else "Succeeded"
+        self._write_pod_status(pod, {"phase": phase, "containerStatuses": [_container("purge", terminated=ended)]})
+
     def run_fetcher(self, name: str = "mailfetch-pool-default") -> Object:
         """The fetcher's pod runs on the loopback, where our server answers."""
         pod = self._pod(f"mailfetch.dev/fetcher={name}")
@@ -372,4 +399,4 @@ def bench_on(cluster: KubernetesTools, namespace: str, folder: Path) -> Iterator
         yield bench
     finally:
         bench.stop()
-        cluster.kubectl("delete", "namespace", namespace, "--wait=false")
+        cluster.kubectl("delete", "namespace", namespace, "--wait=false", "--ignore-not-found")

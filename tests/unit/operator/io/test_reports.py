@@ -270,3 +270,29 @@ def test_a_pod_that_ends_is_not_asked_any_more_and_its_successor_is() -> None:
         assert operator.news == [(FETCHER, None), (FETCHER, None)]
 
     scenario(script)
+
+
+def test_the_highest_seq_of_a_state_is_remembered_and_of_no_other() -> None:
+    async def script(fetcher: Fetcher, operator: Operator) -> None:
+        def highest() -> int:
+            return operator.reports.view(FETCHER, "one").highest
+
+        await fetcher.say(one=connection(state_id="s", seq=90))
+        operator.reports.pod_changed(pod())
+        await until(lambda: highest() == 90)
+        await fetcher.say(one=connection(state_id="s", seq=70))
+        await until(lambda: len(operator.news) == 2)
+        assert highest() == 90
+        await fetcher.say()
+        await until(lambda: len(operator.news) == 3)
+        assert highest() == 0
+        await fetcher.say(one=connection(state_id="s", seq=75))
+        await until(lambda: highest() == 90)
+        await fetcher.say(one=connection(phase="Starting"))
+        await until(lambda: highest() == 0)
+        await fetcher.say(one=connection(state_id="t", seq=3))
+        await until(lambda: highest() == 3)
+        await fetcher.say(one=connection(state_id="t", seq=2, uid="another object"))
+        await until(lambda: highest() == 2)
+
+    scenario(script)

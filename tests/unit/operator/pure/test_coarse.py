@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailfetch_fetcher.contract.report import Progress
-from mailfetch_operator.status.coarse import EVERY, coarsen
+from mailfetch_fetcher.contract.report import ActionState, Progress
+from mailfetch_operator.status.coarse import EVERY, SEQ_EVERY, coarsen
 from tests.unit.operator.pure.sim import START, Sim, opened, problem
 
 
@@ -113,6 +113,8 @@ counters = st.fixed_dictionaries(
     {},
     optional={
         "messages": st.integers(0, 3),
+        "seq": st.integers(0, 3),
+        "quarantined": st.integers(0, 2),
         "lag": st.integers(0, 3),
         "lastSuccessTime": st.sampled_from(["a", "b"]),
         "consecutiveFailures": st.integers(0, 1),
@@ -136,6 +138,12 @@ statuses: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
 )
 
 
+def copy_without(status: dict[str, Any], name: str) -> dict[str, Any]:
+    found = copy.deepcopy(status)
+    found["fetch"].pop(name, None)
+    return found
+
+
 @given(previous=statuses, desired=statuses, age=st.floats(0, 200))
 def test_what_is_written(previous: dict[str, Any], desired: dict[str, Any], age: float) -> None:
     """Either all of the desired status or none of it; the same is never written; it is held back for a minute."""
@@ -151,7 +159,9 @@ def test_what_is_written(previous: dict[str, Any], desired: dict[str, Any], age:
     if previous == desired:
         assert found.again_in is None
     if age > EVERY + 1 and found.status != desired:
-        assert found.again_in is None, "only times differ"
+        assert found.again_in is None, "only times differ, or seq"
+    if age < SEQ_EVERY and copy_without(previous, "seq") == copy_without(desired, "seq"):
+        assert found.status == previous, "seq alone waits for an hour"
     statuses_differ = {c["type"]: c["status"] for c in previous["conditions"] if c["type"] == "Ready"} != {
         c["type"]: c["status"] for c in desired["conditions"] if c["type"] == "Ready"
     }
@@ -175,3 +185,55 @@ def test_a_session_that_only_starts_does_not_reset_the_counters() -> None:
     sim.say(phase="Starting", state_id="", seq=0, messages=0)
     sim.settle()
     assert (sim.status["fetch"]["messages"], sim.status["fetch"]["seq"]) == (7, 9)
+
+
+def test_seq_alone_is_written_once_an_hour() -> None:
+    sim = opened(5)
+    writes = sim.writes
+    for minute in range(1, 181):
+        sim.after(60)
+        sim.change_report(seq=100 + minute)
+        sim.settle()
+    assert writes + 2 <= sim.writes <= writes + 3
+    assert sim.status["fetch"]["stateId"] == "s1"
+
+
+def test_after_a_restart_of_the_operator_seq_alone_is_not_written() -> None:
+    sim = opened(5)
+    sim.change_report(seq=90)
+    sim.after(61)
+    sim.settle()
+    writes, sim.written = sim.writes, None
+    sim.change_report(seq=100)
+    sim.settle()
+    assert sim.writes == writes
+
+
+def test_waiting_actions_are_counted_once_a_minute() -> None:
+    sim = opened(5)
+    writes = sim.writes
+    sim.after(10)
+    for second in range(1, 121):
+        sim.after(1)
+        sim.change_report(actions=ActionState(pending=second))
+        sim.settle()
+    assert writes + 2 <= sim.writes <= writes + 3
+    assert sim.state("AfterDownload") == ("True", "Done")
+
+
+def test_a_growing_quarantine_is_counted_once_a_minute() -> None:
+    sim = opened(5)
+    sim.change_report(quarantined=1)
+    sim.settle()
+    assert sim.state("Advisory") == ("True", "Quarantined"), "the first one is told at once"
+    writes = sim.writes
+    for second in range(1, 121):
+        sim.after(1)
+        sim.change_report(quarantined=second)
+        sim.settle()
+    assert writes + 1 <= sim.writes <= writes + 2
+    sim.after(61)
+    sim.change_report(quarantined=0)
+    sim.settle()
+    assert "quarantined" not in sim.status["fetch"]
+    assert sim.condition("Advisory") == {}

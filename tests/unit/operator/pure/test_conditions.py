@@ -351,3 +351,59 @@ def test_a_stale_report_is_not_shown_as_the_present() -> None:
     sim.settle()
     assert sim.state() == ("Unknown", "Pending")
     assert sim.state("Reconciling") == ("True", "Pending")
+
+
+@pytest.mark.parametrize(
+    ("pending", "message", "told"),
+    [
+        (0, "", "No action is waiting."),
+        (1, "", "1 action waits, as spec.afterDownload asks"),
+        (7, "", "7 actions wait, as spec.afterDownload asks"),
+        (7, "7 mails wait for the group tickets.", "7 mails wait for the group tickets."),
+    ],
+)
+def test_actions_that_rightly_wait_are_no_failure(pending: int, message: str, told: str) -> None:
+    sim = opened(5)
+    sim.after(61)
+    sim.say(actions=ActionState(pending=pending, message=message))
+    sim.settle()
+    assert sim.state("AfterDownload") == ("True", "Done")
+    assert sim.condition("AfterDownload")["message"].startswith(told)
+
+
+def test_marking_over_pop3_is_discouraged() -> None:
+    pop3 = SPEC | {"protocol": "POP3"}
+    for spec, advised in [
+        (pop3, True),
+        (pop3 | {"afterDownload": {"action": "MarkSeen"}}, True),
+        (pop3 | {"afterDownload": {"action": "Delete"}}, False),
+        (pop3 | {"afterDownload": {"action": "None"}}, False),
+        (SPEC, False),
+    ]:
+        sim = Sim(manifest(spec=spec))
+        sim.settle()
+        assert bool(sim.condition("Advisory")) is advised
+    sim = Sim(manifest(spec=pop3))
+    sim.settle()
+    assert sim.state("Advisory") == ("True", "Pop3MarkSeen")
+
+
+def test_quarantine_and_unproven_acknowledgements_are_advice() -> None:
+    after = {"action": "Delete", "when": "Acknowledged", "consumerGroup": "tickets"}
+    sim = opened(5)
+    sim.edit(afterDownload=after)
+    sim.settle()
+    sim.say(quarantined=2, actions=ActionState(unproven=3))
+    sim.settle()
+    assert sim.state("Advisory") == ("True", "Quarantined")
+    message = sim.condition("Advisory")["message"]
+    assert 'mailfetch.dev/refetch="quarantined#$(date +%s)" --overwrite' in message
+    assert "the consumer group tickets" in message
+    assert sim.state() == ("True", "Idle"), "the others go on"
+    assert sim.status["fetch"]["quarantined"] == 2
+    sim.report = replace(sim.report, age=91.0)
+    sim.settle()
+    assert sim.state("Advisory") == ("True", "Quarantined"), "it does not end because the fetcher is silent"
+    sim.say(actions=ActionState(unproven=3))
+    sim.settle()
+    assert sim.state("Advisory") == ("True", "UnprovenAcknowledgements")

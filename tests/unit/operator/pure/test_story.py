@@ -1,9 +1,10 @@
 """The events of a connection's life, as `kubectl describe` shows them."""
 
 from dataclasses import replace
+from typing import Any
 
 from mailfetch_fetcher.contract.probe import Step, StoreState
-from mailfetch_fetcher.contract.report import ActionState, Progress
+from mailfetch_fetcher.contract.report import ActionState, Notice, Progress
 from tests.unit.operator.pure.sim import STEPS, Sim, opened, problem
 
 
@@ -137,3 +138,69 @@ def test_another_state_begins_at_its_own_count() -> None:
     sim.say(state_id="s2", seq=3)
     sim.settle()
     assert "StoreWentBack" not in sim.told()
+
+
+def notice(reason: Any = "MailQuarantined", message: str = "UID 17 was set aside.", second: int = 0) -> Notice:
+    return Notice(reason=reason, message=message, time=f"2026-01-31T11:00:{second:02}Z")
+
+
+def test_a_notice_is_told_once() -> None:
+    sim = opened(5)
+    sim.change_report(notices=(notice(), notice("MailboxReset", "The server numbered its mails anew.")))
+    sim.settle()
+    assert [(e.type, e.reason, e.note) for e in sim.events] == [
+        ("Warning", "MailQuarantined", "UID 17 was set aside."),
+        ("Normal", "MailboxReset", "The server numbered its mails anew."),
+    ]
+    sim.told()
+    sim.change_report(messages=7)
+    sim.after(61)
+    sim.settle()
+    sim.written = None  # another process; the status has what was told
+    sim.settle()
+    assert sim.told() == []
+    sim.change_report(notices=(*sim.report.report.notices, notice(message="UID 18 was set aside.")))  # type: ignore[union-attr]
+    sim.settle()
+    assert [e.note for e in sim.events] == ["UID 18 was set aside."]
+
+
+def test_notices_outlive_the_fetcher_that_told_them() -> None:
+    sim = opened(5)
+    sim.change_report(notices=(notice(),))
+    sim.settle()
+    sim.change_report(notices=())
+    sim.settle()
+    assert [n["message"] for n in sim.status["notices"]] == ["UID 17 was set aside."]
+    sim.told()
+    sim.change_report(notices=(notice(),))
+    sim.settle()
+    assert sim.told() == []
+
+
+def test_more_notices_than_fit_come_to_rest() -> None:
+    sim = opened(5)
+    many = tuple(notice(message=f"UID {n}", second=n) for n in range(12))
+    sim.change_report(notices=many)
+    sim.settle()
+    assert [n["message"] for n in sim.status["notices"]] == [f"UID {n}" for n in range(7, 12)]
+    assert len(sim.told()) == 5
+    writes = sim.writes
+    sim.settle()
+    sim.change_report(notices=many[2:])
+    sim.settle()
+    assert (sim.writes, sim.told()) == (writes, [])
+
+
+def test_going_back_is_one_event_whoever_noticed_it() -> None:
+    sim = opened(5)
+    sim.after(61)
+    sim.change_report(seq=90)
+    sim.settle()
+    paused = ActionState(reason="StoreWentBack", message="annotate resume-actions=90", pending=2)
+    sim.change_report(seq=70, notices=(notice("StoreWentBack", "It went back."),), actions=paused)
+    sim.settle()
+    assert [(e.reason, e.note) for e in sim.events] == [("StoreWentBack", "annotate resume-actions=90")]
+    sim.told()
+    sim.change_report(notices=(notice("StoreWentBack", "It went back."), notice("StoreWentBack", "Again.", 9)))
+    sim.settle()
+    assert [(e.reason, e.note) for e in sim.events] == [("StoreWentBack", "Again.")]
