@@ -89,7 +89,7 @@ class Actions:
         self._clock = clock
         self._wait = wait
         self._in_hand: set[str] = set()
-        self._walk: OutboxWalk | None = None
+        self._walk = OutboxWalk(read=self._read, look=partial(look_at_group, link, keys.stream))
         self._next_look = float("-inf")
         self._peers = peers_of(link.target)
         self._sweeper = Sweeper(keys.stream)
@@ -228,7 +228,7 @@ class Actions:
         if not size or now < self._next_look:
             return Due(actions=[], waiting=size)
         before = decode_seen(self._writer.state.group_seen)
-        found = self._walk_of(group).walk(before, limit=limit, until=until)
+        found = self._walk.walk(before, group=group, limit=limit, until=until)
         if found.seen != before:
             self._writer.commit(Batch(cursor=None, group_seen=found.seen.encode()))
         text = f"nobody can say whether consumer group {group} acknowledged the mail; it stays as it is in the mailbox"
@@ -237,12 +237,6 @@ class Actions:
             self._next_look = now + LOOK_SECONDS
         waiting = size - len(found.ready) - len(found.unproven)
         return Due(actions=found.ready, unproven=len(found.unproven), waiting=waiting)
-
-    def _walk_of(self, group: str) -> OutboxWalk:
-        if self._walk is None:
-            look = partial(look_at_group, self._link, self._keys.stream, group)
-            self._walk = OutboxWalk(read=self._read, look=look)
-        return self._walk
 
     def _read(self, start: int, stop: int) -> list[PendingAction]:
         members = (member.decode() for member in self.call("ZRANGE", self._keys.outbox, start, stop))

@@ -84,30 +84,31 @@ class OutboxWalk:
     """Looks for acknowledged actions, a part of the outbox at a time: those in front may wait for long."""
 
     def __init__(
-        self, *, read: Callable[[int, int], list[PendingAction]], look: Callable[[Sequence[str]], Look]
+        self, *, read: Callable[[int, int], list[PendingAction]], look: Callable[[str, Sequence[str]], Look]
     ) -> None:
         """Looks at nothing yet.
 
         Args:
             read: The actions of these ranks.
-            look: See `look_at_group`.
+            look: See `look_at_group`; takes the group and the entries.
         """
         self._read = read
         self._look = look
         self._start = 0
 
-    def walk(self, seen: Seen | None, *, limit: int, until: float) -> Found:
+    def walk(self, seen: Seen | None, *, group: str, limit: int, until: float) -> Found:
         """The next part.
 
         Args:
-            seen: What was known of the group.
+            seen: What was known of a group.
+            group: The group that counts.
             limit: Most actions that are ready.
             until: Only entries made at this time (milliseconds since 1970) or before are old enough.
         """
         judged: list[tuple[PendingAction, Verdict]] = []
         for _ in range(PAGES):
             actions = self._read(self._start, self._start + PAGE - 1)
-            look = self._look([action.entry for action in actions])
+            look = self._look(group, [action.entry for action in actions])
             seen = judge_group(seen, look)
             judged += zip(actions, look.verdicts, strict=True)
             self._start += len(actions)
