@@ -8,10 +8,13 @@
   the announced literal does, it is read away without being kept.
 """
 
+import contextlib
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import chain, takewhile
 
+from mailfetch_fetcher.errors import SourceError
 from mailfetch_fetcher.sources import imap_errors as errors
 from mailfetch_fetcher.sources.base import Absent, Message, Ref, Unreadable
 from mailfetch_fetcher.sources.imap_answers import Items, items, pieces, uid_and_size, uid_set
@@ -42,10 +45,25 @@ class Fetching:
         self._items = object_item + b"UID FLAGS INTERNALDATE RFC822.SIZE"
 
     def fetch(self, refs: Sequence[Ref]) -> Iterator[Result]:
-        """One result for each ref, in their order. A consumer that stops early ends the connection."""
+        """One result for each ref, in their order. A consumer that stops before the last ends the connection."""
+        results = self._all(refs)
+        for number, result in enumerate(results, start=1):
+            yield self._ended(result, results) if number == len(refs) else result
+
+    def _all(self, refs: Sequence[Ref]) -> Iterator[Result]:
         by_uid = {ref.uid: ref for ref in refs}
         for uids in pieces([ref.uid for ref in refs], runs=RUNS):
             yield from self._piece([by_uid[uid] for uid in uids])
+
+    def _ended(self, result: Result, results: Iterator[Result]) -> Result:
+        """The last result, with its command answered to the end: whoever asks for nothing more can go on at once."""
+        if not isinstance(result, Message):
+            return result
+        if result.parts is not None:
+            return replace(result, parts=chain(result.parts, _to_the_end(results)))
+        for _ in _to_the_end(results):
+            pass
+        return result
 
     def _piece(self, refs: Sequence[Ref]) -> Iterator[Result]:
         waiting = deque(refs)
@@ -227,6 +245,14 @@ class _Held:
         mail = self._mails.pop(uid, None)
         self._bytes -= len(mail[1]) if mail else 0
         return mail
+
+
+def _to_the_end(results: Iterator[Result]) -> Iterator[bytes]:
+    """Nothing is left to be handed out; what goes wrong now shows at the next command."""
+    with contextlib.suppress(SourceError):
+        for _ in results:
+            pass
+    yield from ()
 
 
 def _told_all(found: Items) -> bool:

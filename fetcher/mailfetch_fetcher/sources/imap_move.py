@@ -48,9 +48,9 @@ class Target:
         if self.name == self._folder.name:
             return True
         text = self._status()
-        same = f"UIDVALIDITY {self._folder.uid_validity}".encode() in text.upper()
+        same = re.search(rb"UIDVALIDITY %d\b" % self._folder.uid_validity, text, re.IGNORECASE) is not None
         if same and self._folder.mailbox_id:
-            same = self._folder.mailbox_id in text
+            same = b"(" + self._folder.mailbox_id + b")" in text
         elif same:  # proof: does the same mail stand there under the same UID?
             with self._opened():
                 seen = look(self._wire, [action.uid], object_item=self._object_item)

@@ -149,3 +149,38 @@ def test_uids_that_are_not_for_ever_are_refused(
     server.quirks.select_codes = code
     with pytest.raises(Exception, match="UIDVALIDITY"):
         make_source().open()
+
+
+def test_a_server_that_answers_nothing_to_what_lies_beyond_the_last_mail(server: FakeImap, open_source: Open) -> None:
+    """`n:*` with n above the last UID: most servers answer with the last mail, Courier and GreenMail with nothing."""
+    fill(server, [1, 2, 3])
+    source = open_source()
+    server.quirks.answers["UID FETCH"] = b"TAG OK nothing\r\n"
+    assert uids(source, "1:3") == []
+
+
+def test_the_highest_uid_that_there_can_be(server: FakeImap, open_source: Open) -> None:
+    highest = 2**32 - 1
+    fill(server, [highest - 1, highest])
+    source = open_source()
+    assert uids(source) == [highest - 1, highest]
+    server.commands.clear()
+    assert uids(source, f"1:{highest}") == []
+    assert source.snapshot(f"1:{highest}", known=never).new == 0
+    assert not any(str(highest + 1) in c for c in server.commands)
+
+
+def test_expunges_that_are_told_while_walking(
+    server: FakeImap, open_source: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imap_walk, "WINDOW", 10)
+    fill(server, list(range(1, 31)))
+    source = open_source()
+    found: list[int] = []
+    for window in source.discover("", known=never):
+        found += [ref.uid for ref in window.refs]
+        if len(found) == 10:
+            del server.inbox.mails[:15]
+            server.push(b"* 1 EXPUNGE\r\n" * 15)
+    assert found == [*range(1, 11), *range(16, 31)]
+    assert source.snapshot("1:30", known=never).total == 15

@@ -81,4 +81,4 @@ def test_a_fault_in_place_of_any_answer(
     assert [mail.raw for mail in got] == [make_mail(n) for n in range(len(got))]
     if number > OPEN:
         with pytest.raises(SourceError):
-            source.snapshot("", known=never)  # dead for ever
+            source.snapshot("1:1", known=never)  # dead for ever

@@ -118,6 +118,28 @@ def test_a_consumer_that_stops_early_ends_the_connection(
     assert len(window.refs) == len(raws)
 
 
+@pytest.mark.parametrize("part_size", [1000, 1 << 20])
+def test_a_consumer_that_stops_at_the_last_mail_can_go_on(server: FakeImap, open_source: Open, part_size: int) -> None:
+    server.inbox.add(large_mail(50_000))
+    source = open_source(part_size=part_size)
+    [window] = source.discover("", known=never)
+    mail = next(iter(source.fetch(window.refs)))
+    assert isinstance(mail, Message)
+    for _ in mail.parts or ():
+        pass
+    assert source.snapshot("", known=never).total == 1
+
+
+@pytest.mark.parametrize("part_size", [1000, 1 << 20])
+def test_a_cut_behind_the_last_mail_costs_no_mail(server: FakeImap, open_source: Open, part_size: int) -> None:
+    server.inbox.add(large_mail(50_000))
+    server.quirks.body = lambda mail: b"{%d}\r\n" % len(mail.raw) + mail.raw + b")\r\n" + CUT
+    source = open_source(part_size=part_size)
+    assert bodies(download(source)) == [large_mail(50_000)]
+    with pytest.raises(SourceError):
+        source.snapshot("", known=never)
+
+
 def test_parts_that_are_not_read_to_the_end_do_not_mix_with_the_next_mail(server: FakeImap, open_source: Open) -> None:
     for raw in (large_mail(50_000), large_mail(60_000)):
         server.inbox.add(raw)

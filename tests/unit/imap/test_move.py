@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from mailfetch_fetcher.errors import SourceError
 from mailfetch_fetcher.sources.base import ActionPhase, PendingAction
 from mailfetch_fetcher.sources.imap import ImapSource
 from tests.servers.imapfake import FakeImap
@@ -155,3 +156,27 @@ def test_move_is_not_used_for_what_may_be_copied_already(server: FakeImap, open_
     assert results(finish(open_source(action="Move", target="Done"), *moves(2, phase="copying"))) == {2: "done"}
     assert len(server.folders["Done"].mails) == 1
     assert server.inbox.uids == [1, 3, 4, 5]
+
+
+@pytest.mark.parametrize("target", ["F1", "F11"])
+def test_a_server_that_names_its_folders_tells_an_alias(server: FakeImap, open_source: Open, target: str) -> None:
+    server.quirks.select_codes = b"* OK [MAILBOXID (F1)] named\r\n"
+    server.quirks.answers["STATUS"] = b'* STATUS "Done" (UIDVALIDITY 1 MAILBOXID (%s))\r\nTAG OK\r\n' % target.encode()
+    source = open_source(action="Move", target="Done")
+    if target == "F1":
+        with pytest.raises(SourceError, match="is the folder 'INBOX' itself"):
+            finish(source, *moves(1))
+    else:
+        assert results(finish(source, *moves(1))) == {1: "done"}
+    assert server.inbox.uids == ([1, 2, 3, 4, 5] if target == "F1" else [2, 3, 4, 5])
+    assert [c for c in server.commands if c.startswith("STATUS")] == ['STATUS "Done" (UIDVALIDITY MAILBOXID)']
+
+
+def test_a_target_that_went_in_mid_session(server: FakeImap, open_source: Open) -> None:
+    source = open_source(action="Move", target="Done")
+    server.quirks.answers["STATUS"] = b"TAG NO [NONEXISTENT] no such folder\r\n"
+    with pytest.raises(SourceError) as caught:
+        finish(source, *moves(1))
+    assert caught.value.reason == "FolderNotFound"
+    assert "spec.afterDownload.folder" in caught.value.message
+    assert server.inbox.uids == [1, 2, 3, 4, 5]
