@@ -13,6 +13,7 @@ containerd=containerd
 containernetworking-plugins=/usr/lib/cni/ptp
 dovecot-core=/usr/sbin/dovecot
 dovecot-imapd=/usr/lib/dovecot/imap
+faketime=faketime
 iproute2=ip
 iptables=iptables
 make=make
@@ -21,6 +22,7 @@ procps=ps
 python3=python3
 redis-server=redis-server
 runc=runc
+strace=strace
 util-linux=unshare
 "
 PATH=$PATH:/usr/sbin:/sbin
