@@ -103,6 +103,13 @@ def why_doubted(start: Seen, look: Look) -> str:
     return ""
 
 
+def must_begin_anew(before: Seen | None, look: Look) -> bool:
+    """Something strange happened that the stream's record of the group does not tell yet: others must learn of it."""
+    start = before or look.record
+    same = (start.group, start.token) == (look.record.group, look.record.token)
+    return same and bool(why_doubted(start, look))
+
+
 def is_proven(entry: str, verdict: Verdict, seen: Seen) -> bool | None:
     """Whether a mail was acknowledged; None: not yet. False: nobody can ever say, as its proof is lost."""
     if verdict == "gone" or parse_entry(entry) <= parse_entry(seen.since):

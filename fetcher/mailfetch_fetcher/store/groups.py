@@ -4,7 +4,7 @@ import json
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import redis
 
@@ -12,7 +12,7 @@ from mailfetch_fetcher.contract.keys import StreamKeys
 from mailfetch_fetcher.errors import StoreError
 from mailfetch_fetcher.sources.base import PendingAction
 from mailfetch_fetcher.store import scripts
-from mailfetch_fetcher.store.acks import Look, Seen, Verdict, decode_seen, is_proven, judge_group
+from mailfetch_fetcher.store.acks import Look, Seen, Verdict, decode_seen, is_proven, judge_group, must_begin_anew
 from mailfetch_fetcher.store.failures import error_text, refused
 from mailfetch_fetcher.store.link import Link
 from mailfetch_fetcher.store.outbox import parse_entry
@@ -37,13 +37,20 @@ def ensure_groups(link: Link, keys: StreamKeys, groups: Sequence[str]) -> None:
         look_at_group(link, keys, group)
 
 
-def look_at_group(link: Link, keys: StreamKeys, group: str, entries: Sequence[str] = ()) -> Look:
+def look_at_group(link: Link, keys: StreamKeys, group: str, entries: Sequence[str] = (), *, anew: bool = False) -> Look:
     """The group and these entries at one moment; makes the group if need be.
+
+    Args:
+        link: Any link.
+        keys: The stream.
+        group: The group.
+        entries: Ids of entries.
+        anew: Something strange happened to the group: proof begins anew, for all connections of the stream.
 
     Raises:
         StoreError: Redis refuses, or the link failed.
     """
-    args: list[Any] = [group, SENTINEL, secrets.token_hex(8), *entries]
+    args: list[Any] = [group, SENTINEL, secrets.token_hex(8), "again" if anew else "", *entries]
     try:
         reply = link.call(*scripts.evaluate(scripts.ACKS, keys=[keys.queue, keys.groups, keys.marks], args=args))
     except redis.ResponseError as e:
@@ -80,17 +87,23 @@ class Found:
     seen: Seen
 
 
+class LookAt(Protocol):
+    """See `look_at_group`."""
+
+    def __call__(self, group: str, entries: Sequence[str], *, anew: bool) -> Look:
+        """Looks."""
+        ...
+
+
 class OutboxWalk:
     """Looks for acknowledged actions, a part of the outbox at a time: those in front may wait for long."""
 
-    def __init__(
-        self, *, read: Callable[[int, int], list[PendingAction]], look: Callable[[str, Sequence[str]], Look]
-    ) -> None:
+    def __init__(self, *, read: Callable[[int, int], list[PendingAction]], look: LookAt) -> None:
         """Looks at nothing yet.
 
         Args:
             read: The actions of these ranks.
-            look: See `look_at_group`; takes the group and the entries.
+            look: See `look_at_group`.
         """
         self._read = read
         self._look = look
@@ -108,7 +121,10 @@ class OutboxWalk:
         judged: list[tuple[PendingAction, Verdict]] = []
         for _ in range(PAGES):
             actions = self._read(self._start, self._start + PAGE - 1)
-            look = self._look(group, [action.entry for action in actions])
+            entries = [action.entry for action in actions]
+            look = self._look(group, entries, anew=False)
+            if must_begin_anew(seen, look):
+                look = self._look(group, entries, anew=True)
             seen = judge_group(seen, look)
             judged += zip(actions, look.verdicts, strict=True)
             self._start += len(actions)

@@ -242,6 +242,22 @@ def test_another_connection_that_repairs_the_group_does_not_hide_what_happened(s
     assert len(unproven(store)) == 2 + 1
 
 
+def test_what_one_connection_noticed_counts_for_all(store: Store) -> None:
+    """When the second one looks for the first time the group looks healthy again."""
+    one, other = filled(store, 1), store.opened(policy=POLICY, clock=SteppingClock(), keys=STREAM.connection("b"))
+    commit(other, 7)
+    moved_to_the_end(store.client)
+    assert ready(one) == []
+    store.client.xadd(QUEUE, {"id": "somebody"})
+    consume(store)
+    assert ready(other) == []
+    assert len(unproven(store)) == 1 + 1
+    commit(other, 8)
+    commit(one, 2)
+    consume(store)
+    assert (ready(one), ready(other)) == ([2], [8])
+
+
 def test_a_group_that_a_consumer_made_at_the_end_before_the_connection_proves_nothing_of_older_mails(
     store: Store,
 ) -> None:

@@ -6,7 +6,9 @@
 -- what the group seems to have acknowledged proves nothing. So whenever the sentinel is put into a group that was there
 -- already, `groups` notes that proof begins behind the newest entry.
 --
--- KEYS 1 queue, 2 groups, 3 marks. ARGV 1 group, 2 name of the sentinel, 3 a random token, then ids of entries.
+-- KEYS 1 queue, 2 groups, 3 marks.
+-- ARGV 1 group, 2 name of the sentinel, 3 a random token, 4 `again` = proof begins anew also if the sentinel is there,
+--      then ids of entries.
 -- Answers {record, last delivered, entries read or '', newest entry, then for each id:
 --   new (not delivered), pending, gone (deleted), marked, or acked}. The record is JSON: token, from, last, read.
 local queue, group = KEYS[1], ARGV[1]
@@ -35,7 +37,7 @@ if not found then
   found, from = find(), '0-0' -- made here at 0: it reads everything
 end
 local record = redis.call('HGET', KEYS[2], group)
-if not record or not named(redis.call('XINFO', 'CONSUMERS', queue, group), ARGV[2]) then
+if not record or ARGV[4] == 'again' or not named(redis.call('XINFO', 'CONSUMERS', queue, group), ARGV[2]) then
   redis.call('XGROUP', 'CREATECONSUMER', queue, group, ARGV[2])
   record = cjson.encode({token = ARGV[3], from = from, last = found['last-delivered-id'], read = found['entries-read'] or nil})
   redis.call('HSET', KEYS[2], group, record)
@@ -47,7 +49,7 @@ local function parse(id)
 end
 local last_ms, last_n = parse(found['last-delivered-id'])
 local answer = {record, found['last-delivered-id'], tostring(found['entries-read'] or ''), newest}
-for i = 4, #ARGV do
+for i = 5, #ARGV do
   local id = ARGV[i]
   local ms, n = parse(id)
   local verdict = 'acked'
