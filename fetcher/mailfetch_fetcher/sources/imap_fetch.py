@@ -70,7 +70,7 @@ class Fetching:
         held = _Held()
         while waiting:
             if (early := held.pop(waiting[0].uid)) is not None:
-                yield self._message(waiting.popleft(), *early)
+                yield self._whole(waiting.popleft(), *early)
                 continue
             if self._seems_too_large(waiting[0]):
                 yield from self._oversized(waiting.popleft())
@@ -93,7 +93,7 @@ class Fetching:
                 if found.uid == waiting[0].uid:
                     yield self._result(waiting.popleft(), found, answer)
                     while waiting and (early := held.pop(waiting[0].uid)) is not None:
-                        yield self._message(waiting.popleft(), *early)
+                        yield self._whole(waiting.popleft(), *early)
                 elif answer.body is not None:
                     held.add(found, answer.body)
                 else:
@@ -178,11 +178,11 @@ class Fetching:
         if answer.length > self._settings.max_message_size:
             return self._too_large(ref, answer.length)
         self._unavailable = 0
-        if answer.body is not None:
-            return self._message(ref, found, answer.body)
-        return self._large(ref, found, answer)
+        return self._large(ref, found, answer) if answer.body is None else self._whole(ref, found, answer.body)
 
-    def _message(self, ref: Ref, found: Items, body: bytes) -> Message:
+    def _whole(self, ref: Ref, found: Items, body: bytes) -> Result:
+        if len(body) > self._settings.max_message_size:
+            return self._too_large(ref, len(body))
         return Message(
             ref=ref,
             cursor=self._cursor(ref),

@@ -70,6 +70,16 @@ def test_a_wrong_hint_costs_no_mail(server: FakeImap, open_source: Open, size: i
         assert bodies(found) == [raw]
 
 
+def test_a_mail_that_came_before_its_turn_is_measured_as_well(server: FakeImap, open_source: Open) -> None:
+    server.quirks.descending = True
+    for raw in (make_mail(1), large_mail(50_000), make_mail(2)):
+        server.inbox.add(raw)
+    server.quirks.sizes = {2: 10}
+    found = download(open_source(max_message_size=40_000))
+    assert _sizes(found) == {2: 50_000}
+    assert len(found) == 3
+
+
 def test_what_is_too_large_and_gone_is_absent(server: FakeImap, open_source: Open) -> None:
     server.inbox.add(large_mail(50_000))
     source = open_source(max_message_size=40_000)
