@@ -3,17 +3,27 @@
 import os
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from tests.chaos import catalogue
 from tests.chaos.catalogue import Action, Point, Server
+from tests.chaos.faultlist import CLOCKS
 from tests.chaos.stores import KINDS, Kind
 
-SEED = int(os.environ.setdefault("MAILFETCH_SEED", str(random.randrange(10**6))))
-SAMPLE = os.environ.get("MAILFETCH_CHAOS") != "all"
+SEED: Final = int(os.environ.setdefault("MAILFETCH_SEED", str(random.randrange(10**6))))
+SAMPLE: Final = os.environ.get("MAILFETCH_CHAOS") != "all"
 PART, PARTS = (int(n) for n in os.environ.get("MAILFETCH_CHAOS_PART", "1/1").split("/"))
-COMMON_FAULTS = ("kill", "kill, other pod", "cut", "silence", "zombie", "SIGTERM")
-MAIL_FAULTS = ("kill", "cut", "silence", "zombie", "two at once")
+ALONE: Final[tuple[Kind, ...]] = ("valkey9", "redis7")
+WATCHED: Final[tuple[Kind, ...]] = ("sentinel",)
+CLOCKED: Final[tuple[Kind, ...]] = ("clocked",)
+IMPOSSIBLE: Final = {("pop3", "Move"), ("pop3", "MarkSeen")}
+"""MarkSeen on POP3 does nothing at the server: it is None."""
+
+COMMON: Final = catalogue.points(catalogue.COMMON)
+BLOBS: Final = catalogue.points(catalogue.BLOBS)
+MAIL: Final = catalogue.points(catalogue.MAIL)
+RESETS: Final = catalogue.points(catalogue.RESETS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,38 +45,93 @@ class Case:
 
 def every() -> tuple[Case, ...]:
     """All cases."""
-    common = catalogue.points(catalogue.COMMON)
-    others = [p for table in (catalogue.BLOBS, catalogue.MAIL, catalogue.RESETS) for p in catalogue.points(table)]
-    return (*_spread(common, COMMON_FAULTS), *_spread(others, MAIL_FAULTS))
+    return (*_of_fetchers(), *_of_lines(), *_of_stores())
 
 
 def chosen(cases: Sequence[Case], *, seed: int) -> list[Case]:
-    """Those of this run: all, or one for each point; of these the part of this worker."""
+    """Those of this run: all, or a sample: one for each point and for each fault; of these the part of this worker."""
     if SAMPLE:
-        by_point: dict[Point, list[Case]] = {}
-        for case in cases:
-            by_point.setdefault(case.point, []).append(case)
-        cases = [some[(seed + k * 7) % len(some)] for k, some in enumerate(by_point.values())]
+        cases = _sample(cases, random.Random(seed))
     return [case for k, case in enumerate(cases) if k % PARTS == PART - 1]
 
 
-def _spread(points: Iterable[Point], faults: Sequence[str]) -> Iterator[Case]:
-    """Every point, fault and server; the actions and stores take turns, so that all combinations occur."""
+def _of_fetchers() -> Iterator[Case]:
+    yield from _spread(COMMON, ("kill", "kill, other pod", "cut", "zombie", "SIGTERM"))
+    yield from _spread(COMMON, ("silence", "lease lost", "two at once"), one_server=True)
+    yield from _spread((*BLOBS, *MAIL, *RESETS), ("kill", "cut", "zombie"))
+    yield from _spread((*BLOBS, *MAIL, *RESETS), ("silence", "two at once"), one_server=True)
+
+
+def _of_lines() -> Iterator[Case]:
+    beginning = _named("c1 lease taken, answer read")
+    yield from _spread(beginning, ("slow lines", "thin lines", "truncated"))
+    middle = _named("i3 list half read", "i5 inside a mail", "p2 inside a mail", "c6 commit done, answer unread")
+    yield from _spread(middle, ("truncated", "black hole", "all refused"))
+    yield from _spread(_named("i3 list read"), ("removed by others", "more mail"))
+    yield from _spread(_named("p1 UIDL half read", "p2 inside a mail", "i5 between two mails"), ("more mail",))
+    yield from _spread(_named("r2", "r3"), ("numbered again",), one_server=True)
+
+
+def _of_stores() -> Iterator[Case]:
+    deep = tuple(point for point in (*COMMON, *BLOBS) if point.id not in ("c1", "c2", "b1"))
+    yield from _spread(deep, ("Redis killed",), stores=ALONE)
+    yield from _spread(deep, ("failover",), stores=WATCHED)
+    yield from _spread(deep, ("Redis full", "Redis read-only"), stores=ALONE, one_server=True)
+    few = _named("c4", "c6", "c10", "c12", "c13")
+    yield from _spread(few, ("late failover", "master isolated", "master killed"), stores=WATCHED, one_server=True)
+    yield from _spread(few, ("Redis frozen",), stores=ALONE, one_server=True)
+    early = _named("c3 second commit not sent", "c6 commit done, answer unread", "c7", "c11 outbox read")
+    yield from _spread(early, ("Redis flushed",), stores=ALONE)
+    again = [
+        replace(point, prepared="known")
+        for point in _named("c3 commit not sent", "c6 commit done, answer unread", "c7")
+    ]
+    yield from _spread(again, ("Redis restored",), stores=ALONE)
+    yield from _spread(_named("b3"), ("blob expired",), stores=ALONE)
+    yield from _spread(_named("b3", "c6 commit done, answer unread", "c11 outbox read"), CLOCKS, stores=CLOCKED)
+
+
+def _named(*names: str) -> tuple[Point, ...]:
+    """The points with these ids, or ids and texts."""
+    found = [p for p in (*COMMON, *BLOBS, *MAIL, *RESETS) if p.id in names or f"{p.id} {p.what}" in names]
+    assert all(any(name in (p.id, f"{p.id} {p.what}") for p in found) for name in names), names
+    return tuple(found)
+
+
+def _spread(
+    points: Iterable[Point], faults: Sequence[str], *, stores: Sequence[Kind] = KINDS, one_server: bool = False
+) -> Iterator[Case]:
+    """Every point with every fault on every server (or on one, in turn); actions and stores take turns."""
     for p, point in enumerate(points):
         for f, fault in enumerate(faults):
-            for s, server in enumerate(point.servers):
-                actions = [a for a in point.actions if (server, a) not in IMPOSSIBLE]
-                if not actions:
-                    continue
+            servers = point.servers
+            if one_server:
+                servers = (servers[(p + f) % len(servers)],)
+            for s, server in enumerate(servers):
                 turn = p + f + s
+                actions = [action for action in point.actions if (server, action) not in IMPOSSIBLE]
                 yield Case(
                     point=point,
                     fault=fault,
                     server=server,
                     action=actions[turn % len(actions)],
-                    store=KINDS[(turn // len(actions) + f) % len(KINDS)],
+                    store=stores[(turn // len(actions) + f + s) % len(stores)],
                 )
 
 
-IMPOSSIBLE = {("pop3", "Move"), ("pop3", "MarkSeen")}
-"""MarkSeen on POP3 does nothing at the server; its own tests are elsewhere."""
+def _sample(cases: Sequence[Case], rng: random.Random) -> list[Case]:
+    """One case of each point, of different faults as far as possible, and one of each fault that is left over."""
+    shuffled = rng.sample(cases, len(cases))
+    by_point: dict[Point, list[Case]] = {}
+    for case in shuffled:
+        by_point.setdefault(case.point, []).append(case)
+    found: list[Case] = []
+    faults: set[str] = set()
+    for some in by_point.values():
+        found.append(next((case for case in some if case.fault not in faults), some[0]))
+        faults.add(found[-1].fault)
+    for case in shuffled:
+        if case.fault not in faults:
+            faults.add(case.fault)
+            found.append(case)
+    return found

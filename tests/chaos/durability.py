@@ -83,7 +83,9 @@ class Disk:
         lives = [*self._lives, *([self._read()] if self._tracer else [])]
         found: dict[str, float] = {}
         for end, arguments in _additions(self.file.read_bytes()):
-            if arguments[1] != stream.encode():
+            if arguments[0].upper() == b"FLUSHALL":
+                found.clear()
+            if arguments[0].upper() != b"XADD" or arguments[1] != stream.encode():
                 continue
             fields = dict(zip(arguments[3::2], arguments[4::2], strict=True))
             key = fields[b"sha256"].decode()
@@ -130,7 +132,7 @@ def _when(life: _Life, end: int) -> float:
 
 
 def _additions(data: bytes) -> Iterator[tuple[int, list[bytes]]]:
-    """Each XADD of an append-only file, with the offset at which it counts: behind the EXEC that follows."""
+    """Each XADD (and FLUSHALL) of a file, with the offset at which it counts: behind the EXEC that follows."""
     at, waiting, inside = 0, [], False
     while at < len(data):
         if data[at : at + 1] != b"*":  # an annotation, up to the end of its line
@@ -151,7 +153,7 @@ def _additions(data: bytes) -> Iterator[tuple[int, list[bytes]]]:
         name = arguments[0].upper()
         if name == b"MULTI":
             inside = True
-        elif name == b"XADD":
+        elif name in (b"XADD", b"FLUSHALL"):
             waiting.append(arguments)
         if name == b"EXEC":
             inside = False

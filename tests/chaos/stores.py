@@ -3,9 +3,11 @@
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from tests.chaos import clocks
 from tests.chaos.durability import AOF, Disk
 from tests.chaos.framing import Resp
 from tests.chaos.tap import Tap
@@ -13,7 +15,8 @@ from tests.chaos.trap import Trap
 from tests.servers.redis import RedisServer
 from tests.servers.sentinel import SentinelSetup
 
-Kind = Literal["valkey9", "redis7", "sentinel"]
+Kind = Literal["valkey9", "redis7", "sentinel", "clocked"]
+"""`clocked` is a Valkey 9 whose clock can be made to jump."""
 KINDS: tuple[Kind, ...] = ("valkey9", "redis7", "sentinel")
 PROBE = "chaos:probe"
 """A key that shows that the record of a disk has begun."""
@@ -25,10 +28,12 @@ class Store(Protocol):
     Attributes:
         kind: Which.
         used: Cases that ran on it.
+        directory: For what it is recorded in.
     """
 
     kind: Kind
     used: int
+    directory: Path
 
     def stop(self) -> None:
         """Ends it and removes its data."""
@@ -59,7 +64,7 @@ class Standalone:
         self.kind: Kind = kind
         self.used = 0
         self.directory = Path(tempfile.mkdtemp(prefix="chaos-store-"))
-        valkey = kind == "valkey9"
+        valkey = kind != "redis7"
         self.server = RedisServer(
             kind="valkey" if valkey else "redis", appendfsync="everysec" if valkey else "always", config=AOF
         )
@@ -67,7 +72,8 @@ class Standalone:
         self._client: Any = None
 
     def start(self) -> "Standalone":
-        self.server.start()
+        with self._clock():
+            self.server.start()
         self._client = self.server.client()
         self.disk.begin()
         return self
@@ -94,18 +100,19 @@ class Standalone:
 
     def kill(self) -> None:
         """kill -9 and a new process with the same data."""
-        self.server.kill()
-        self.disk.end()
-        self.server.start()
-        self.disk.begin()
+        self.while_down(lambda _: None)
 
     def while_down(self, change: Callable[[Path], None]) -> None:
-        """Ends it in good order, changes its files, starts it; what was on disk when is not known any more."""
+        """kill -9, then its files are changed, then a new process starts."""
         self.server.kill()
         self.disk.end()
         change(self.server.data)
-        self.server.start()
+        with self._clock():
+            self.server.start()
         self.disk.begin()
+
+    def _clock(self) -> AbstractContextManager[None]:
+        return clocks.following(self.directory / "clock") if self.kind == "clocked" else nullcontext()
 
 
 class Watched:

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tests.chaos import clocks
 from tests.chaos.stores import Store
 from tests.chaos.tap import Tap
 from tests.chaos.trap import Trap
@@ -12,13 +13,14 @@ from tests.chaos.world import LEASE, World
 from tests.servers.redis import wait_until
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Scene:
     """A stopped run.
 
     Attributes:
         mail: The proxy before the mail server.
         redis: The proxies before Redis.
+        recorded: What was on the disk of Redis when is known.
     """
 
     world: World
@@ -27,6 +29,7 @@ class Scene:
     mail: Tap
     redis: list[Tap]
     store: Store
+    recorded: bool = True
 
     def other_pod(self) -> str:
         """A name that no pod has yet."""
@@ -104,12 +107,7 @@ def _die(scene: Scene) -> None:
     scene.trap.decide("cut")
 
 
-STRIKES: dict[str, Strike] = {
-    "kill": kill,
-    "kill, other pod": kill_other_pod,
-    "cut": cut,
-    "silence": silence,
-    "zombie": zombie,
-    "SIGTERM": term,
-    "two at once": twin,
-}
+def clock_jumps(seconds: int, scene: Scene) -> None:
+    """The clock of the fetcher's machine jumps."""
+    clocks.jump(scene.world.directory / "clock", seconds)
+    scene.trap.decide("release")
