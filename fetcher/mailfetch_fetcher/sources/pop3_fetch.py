@@ -60,7 +60,6 @@ class Fetching:
         return size if size > self._settings.max_message_size else 0
 
     def _answer(self, ref: Ref, at: int, *, last: bool) -> Iterator[Result]:
-        number = self._session.maildrop.numbers[at]
         try:
             self._wire.status()
         except Refused as e:
@@ -84,8 +83,7 @@ class Fetching:
         )
         if not body.complete:
             raise self._wire.broken(common.cut(self._settings.address, "a mail was not taken to its end"))
-        self._session.unsaved.discard(number)
-        self._session.delivered.add(number)
+        self._session.delivered.add(self._session.maildrop.numbers[at])
 
     def _rest(self, ref: Ref, body: "_Body") -> Iterator[bytes]:
         most = self._settings.max_message_size

@@ -8,6 +8,7 @@ What ends a line is what ended the status line of the same answer: CR LF, or LF 
 CR LF. So a bare LF inside a mail ends nothing, and a mail cannot pretend to be over before it is.
 """
 
+import contextlib
 from collections.abc import Iterator, Sequence
 
 from mailfetch_fetcher.sources import imap_errors as common
@@ -109,7 +110,7 @@ class Pop3Wire(Channel):
         length = 0
         at_start, last = True, b""
         while True:
-            piece = self._line(_PIECE)
+            piece = self._whole_lines() or self._line(_PIECE)
             if at_start and piece.startswith(b"."):
                 if piece == b"." + end:
                     break
@@ -125,16 +126,30 @@ class Pop3Wire(Channel):
         if part:
             yield b"".join(part)
 
+    def _whole_lines(self) -> bytes:
+        """Whole lines that came already, up to the next one that begins with a dot; may be empty."""
+        with self._reading():
+            block = self._file.peek(1)
+            if block.startswith(b"."):
+                return b""
+            dot = block.find(b"\n.")
+            return self._file.read((dot if dot >= 0 else block.rfind(b"\n")) + 1)
+
     def _line(self, limit: int) -> bytes:
         """A line with its end, or the first `limit` bytes of it."""
+        with self._reading():
+            piece = self._file.readline(limit)
+        if not piece or (len(piece) < limit and not piece.endswith(b"\n")):
+            raise self.broken(common.cut(self.address, "it closed the connection"))
+        return piece
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
         if self._dead:
             raise errors.closed(self._dead)
         try:
-            piece = self._file.readline(limit)
+            yield
         except TimeoutError as e:
             raise self.broken(common.silent(self.address, self._timeout)) from e
         except (OSError, ValueError) as e:  # ValueError: closed from another thread
             raise self.broken(common.cut(self.address, e)) from e
-        if not piece or (len(piece) < limit and not piece.endswith(b"\n")):
-            raise self.broken(common.cut(self.address, "it closed the connection"))
-        return piece

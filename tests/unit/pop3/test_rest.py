@@ -94,6 +94,7 @@ def test_close_never_quits(server: FakePop3, open_source: Make, ledger: Ledger) 
     with pytest.raises(SourceError):
         source.snapshot("", known=ledger.known)
     assert server.count("QUIT") == 0
+    assert len(server.sessions) == 1
 
 
 def test_each_round_sees_what_came_and_went(server: FakePop3, open_source: Make, ledger: Ledger) -> None:
@@ -165,6 +166,18 @@ def test_actions_in_the_middle_of_a_walk(server: FakePop3, open_source: Make, le
     assert got == expected
     assert server.left == []
     assert server.count("QUIT") == 3
+
+
+def test_a_walk_outlives_its_session(server: FakePop3, open_source: Make, ledger: Ledger) -> None:
+    for n in range(6000):
+        server.add(b"Subject: x\r\n\r\n", uidl=b"%d" % n)
+    source = open_source()
+    windows = source.discover("", known=ledger.known)
+    next(windows)
+    source.rest(durable=never)
+    refs = next(windows).refs
+    assert len(ledger.take(source, refs)) == len(refs) == 1000
+    assert list(windows) == []
 
 
 # ---- cost ----
