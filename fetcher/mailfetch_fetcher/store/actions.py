@@ -161,6 +161,10 @@ class Actions:
                 raise refused(error_text(reply), doing="after-download actions")
             if None in reply:
                 raise Fenced("an after-download action that was about to be carried out is not in the outbox any more")
+        if not self._lease.fresh():  # the process may have stood still in between
+            raise StoreError(
+                "StoreUnavailable", "confirming the lease took too long; nothing is done on the strength of it"
+            )
 
     # -- what became of it -----------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from mailfetch_fetcher.clock import Clock
@@ -66,11 +67,12 @@ class Store:
         wait: Callable[[float], object] | None = None,
         on_lost: Callable[[], None] | None = None,
         clock: Clock | None = None,
+        ca_file: Path | None = None,
     ) -> Mailbox:
         """A mailbox that is not open yet."""
         options: dict[str, Any] = {"wait": wait} if wait else {}
         made = Mailbox(
-            target=parse_target(url or self.url, ca_file=None),
+            target=parse_target(url or self.url, ca_file=ca_file),
             keys=keys,
             owner=Owner(pod_uid=pod),
             cluster_id=cluster,
