@@ -50,7 +50,7 @@ def check_batch(batch: Batch) -> None:
     for ref in [mail.ref for mail in batch.mails] + [record.ref for record in batch.quarantine]:
         if not ref or any(c.isspace() for c in ref):
             raise ValueError(f"'{ref}' cannot name a mail: it is empty or has blanks")
-    names = [mail.name for mail in batch.mails if mail.name]
+    names = [mail.name for mail in batch.mails if mail.name and _enters_ledger(mail, batch)]
     if len(set(names)) < len(names):
         raise ValueError("two mails of a batch have the same name")
     if batch.staged and (batch.mails or any(record.name for record in batch.quarantine)):

@@ -85,7 +85,12 @@ def with_every_part(store: Store, mailbox: Mailbox) -> Batch:
         mails=[named(21, action=None), mail(22, action=None)],
         cursor="1800000000/9",
         log=ABSENT,
-        quarantine=[quarantined(3, attempts=7), quarantined(5), quarantined(6, with_name=True)],
+        quarantine=[
+            quarantined(3, attempts=7),
+            quarantined(5),
+            quarantined(6, with_name=True),
+            quarantined(7, with_name=True, attempts=2),  # in the ledger already
+        ],
         released=["1700000000/4", "1700000000/404"],
         phase="Steady",
         gate_epoch=9,
@@ -97,7 +102,7 @@ def with_every_part(store: Store, mailbox: Mailbox) -> Batch:
 
 def used(store: Store) -> Mailbox:
     mailbox = store.opened()
-    mailbox.commit(batch(mail(1), mail(2), quarantine=[quarantined(3), quarantined(4)]))
+    mailbox.commit(batch(mail(1), mail(2), quarantine=[quarantined(3), quarantined(4), quarantined(7, with_name=True)]))
     return mailbox
 
 

@@ -5,8 +5,11 @@ from typing import Any
 import pytest
 
 from mailfetch_fetcher.errors import GateClosed, StoreError
-from mailfetch_fetcher.store.model import Batch, QueuePolicy, State
+from mailfetch_fetcher.store.link import Link
+from mailfetch_fetcher.store.model import Batch, Owner, QueuePolicy, State
+from mailfetch_fetcher.store.opening import open_state
 from mailfetch_fetcher.store.read import read_state
+from mailfetch_fetcher.store.state import Wish
 from mailfetch_fetcher.store.target import parse_target
 from tests.integration.store.helpers import IDENTITY, KEYS, STREAM, Store, batch, mail, open_new
 
@@ -209,6 +212,38 @@ def test_only_the_state_that_was_looked_at_is_adopted(store: Store) -> None:
     with pytest.raises(GateClosed):
         late.open(identity="sha256:other", gate_epoch=1, create=False, state_id="", known_seq=0, adopt=True)
     assert store.snapshot() == before
+
+
+class LateLink(Link):
+    """Right after the state was looked at, another fetcher puts it aside and makes that of another mailbox."""
+
+    def call(self, *command: Any) -> Any:
+        reply = super().call(*command)
+        if command == ("HGETALL", KEYS.state) and b"sha256:third" not in reply:
+            super().call("HSET", KEYS.state, "stateId", "0123456789abcdef", "identity", "sha256:third")
+        return reply
+
+
+@pytest.mark.parametrize("adopts", [False, True])
+def test_a_state_that_changes_between_look_and_take_is_looked_at_again(store: Store, adopts: bool) -> None:
+    made = open_new(store.mailbox())
+    link = LateLink(parse_target(store.url, ca_file=None))
+    wish = Wish(
+        identity="sha256:other" if adopts else IDENTITY,
+        cluster_id="cluster-1",
+        gate_epoch=1,
+        create=False,
+        state_id="",
+        known_seq=0,
+        adopts=made.state_id if adopts else "",
+    )
+    owner = Owner(pod_uid="pod-1")
+    with pytest.raises(GateClosed) as closed:
+        open_state(link, keys=KEYS, owner=owner, wish=wish, policy=QueuePolicy(), tip="t", ttl=30, clock=store.clock)
+    link.close()
+    assert closed.value.gate == "IdentityChanged"
+    assert store.state()["identity"] == "sha256:third"
+    assert store.state()["owner"] != str(owner)
 
 
 def test_named_groups_are_there_before_the_first_mail(store: Store) -> None:
