@@ -63,12 +63,17 @@ def wire_name(name: str) -> bytes:
 
 
 def open_folder(wire: Wire, settings: ImapSettings) -> Folder:
-    """Opens the folder of the spec, read-write only if an action needs it.
+    """Opens the folder of the spec, read-write only if it must be.
+
+    An action needs it; and Courier, which tells no UIDNEXT, forgets the UIDs that it gives in a read-only session, so
+    that they mean nothing in the next. Opening it changes nothing but Recent.
 
     Raises:
         SourceError: it does not exist, or cannot be opened.
     """
     folder = _open(wire, settings, writable=settings.action != "None")
+    if folder.read_only and not folder.uid_next:
+        folder = _open(wire, settings, writable=True)
     if not folder.uid_validity:
         raise errors.no_uid_validity(settings)
     return folder

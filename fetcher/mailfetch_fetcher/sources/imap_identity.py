@@ -15,6 +15,8 @@ _LONGEST_ID = 200
 
 _END = re.compile(rb"\r?\n\r?\n")
 _MESSAGE_ID = re.compile(rb"^message-id[ \t]*:([^\r\n]*(?:\r?\n[ \t][^\r\n]*)*)", re.IGNORECASE | re.MULTILINE)
+_STRANGE = re.compile(rb"[^!->@-~]+")
+"""What servers show differently in a mail and in its header: blanks, line ends, what is not ASCII, question marks."""
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 
 
@@ -30,11 +32,11 @@ def identity(*, header: bytes, received: int | None, size: int, object_id: bytes
     if object_id:
         return b"object " + object_id
     block = header_block(header)
-    if found := message_id(block):
+    if found := _STRANGE.sub(b"?", message_id(block)):
         if len(found) > _LONGEST_ID:
             found = b"sha256:" + hashlib.sha256(found).hexdigest().encode()
         return b"message-id %s %d %d" % (found, -1 if received is None else received, size)
-    return b"header " + hashlib.sha256(block).hexdigest().encode()
+    return b"header " + hashlib.sha256(_STRANGE.sub(b"?", block)).hexdigest().encode()
 
 
 def header_block(raw: bytes) -> bytes:

@@ -228,3 +228,14 @@ def test_move_by_extension_needs_no_flag(server: FakeImap, make_source: Make) ->
     make_source(action="Move", target="Done").open()
     server.quirks.after_login = "IMAP4rev1 UIDPLUS"
     assert failure(make_source(action="Move", target="Done")).reason == "InvalidConfiguration"
+
+
+@pytest.mark.parametrize("uid_next", [True, False])
+def test_a_folder_is_opened_read_only_where_its_numbers_last(
+    server: FakeImap, make_source: Make, uid_next: bool
+) -> None:
+    """Courier, which tells no UIDNEXT, gives another UIDVALIDITY in each read-only session."""
+    server.quirks.uid_next = uid_next
+    make_source().open()
+    opened = [c.split()[0] for c in server.commands if c.startswith(("SELECT", "EXAMINE"))]
+    assert opened == (["EXAMINE"] if uid_next else ["EXAMINE", "SELECT"])

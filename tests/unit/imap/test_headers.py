@@ -101,6 +101,17 @@ def test_identity_prefers_what_the_server_gives() -> None:
     assert identity(header=b"Message-ID: \r\nX: 1\r\n\r\n", received=5, size=9, object_id=b"").startswith(b"header ")
 
 
+def test_identity_bears_what_servers_do_to_headers() -> None:
+    """GreenMail shows question marks in the header where the mail has other bytes; others fold anew."""
+    for one, other in (
+        (b"Message-ID: <\xef\xbf\xbd\xef\xbf\xbd@x>\r\n\r\n", b"Message-ID: <??@x>\r\n\r\n"),
+        (b"Message-ID: <a\r\n\tb@x>\r\n\r\n", b"Message-ID: <a\r\n b@x>\r\n\r\n"),
+        (b"Subject: \xe4 b\r\nX: 1\r\n\r\n", b"Subject: ?\r\n b\nX: 1\n\n"),
+    ):
+        told = [identity(header=header, received=5, size=9, object_id=b"") for header in (one, other)]
+        assert told[0] == told[1]
+
+
 def test_without_message_id_the_whole_header_counts() -> None:
     one, two = (identity(header=b"X: %d\r\n\r\n" % n, received=5, size=9, object_id=b"") for n in (1, 2))
     assert one != two
