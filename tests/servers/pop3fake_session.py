@@ -22,6 +22,7 @@ class Session:
         self.server = server
         self.sock = sock
         self.buffer = b""
+        self.deaf = False
         self.user = b""
         self.mails: list[PopMail] | None = None
         """The mailbox as it was at the login; None before."""
@@ -72,8 +73,9 @@ class Session:
         return line + b"\n"
 
     def _command(self, line: bytes) -> None:
-        if re.search(rb"[\x00-\x1f]", line):
-            return  # no command: TLS in the wrong place
+        self.deaf = self.deaf or re.search(rb"[\x00-\x1f]", line) is not None
+        if self.deaf:
+            return  # no commands any more: TLS in the wrong place
         word, _, rest = line.partition(b" ")
         name = word.decode("latin-1").upper()
         shown = name if name in _SECRET else line.decode("utf-8", "replace")

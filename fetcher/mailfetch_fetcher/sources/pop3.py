@@ -66,6 +66,7 @@ class Pop3Source:
         context: ssl.SSLContext | None,
         observe: Observe = _ignore,
         log_in: LogIn = with_password,
+        alive: Callable[[], None] = _nothing,
     ) -> None:
         """Prepares a connection; nothing is opened yet.
 
@@ -74,11 +75,13 @@ class Pop3Source:
             context: From `tls.client_context`; None only with encryption None.
             observe: Is told each stage of a connection that has succeeded.
             log_in: How to prove who we are.
+            alive: A sign of life while something long is read; may raise to give up.
         """
         self._settings = settings
         self._context = context
         self._observe = observe
         self._log_in = log_in
+        self._alive = alive
         self._waker = Waker()
         self._owner = 0
         self._shut: Callable[[], None] = _nothing
@@ -218,7 +221,12 @@ class Pop3Source:
         if self._closed:
             raise SourceError("ConnectionFailed", f"the connection to {settings.address} was closed")
         login = connect(
-            settings, context=self._context, observe=self._observe, reach=self._reached, log_in=self._log_in
+            settings,
+            context=self._context,
+            observe=self._observe,
+            reach=self._reached,
+            log_in=self._log_in,
+            alive=self._alive,
         )
         self.login_delay = login.capabilities.login_delay
         try:

@@ -5,6 +5,7 @@ No password is ever sent unless the connection is encrypted or the spec allows i
 
 import contextlib
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mailfetch_fetcher.errors import SourceError
@@ -28,9 +29,23 @@ class Login:
 
 
 def connect(
-    settings: Pop3Settings, *, context: ssl.SSLContext | None, observe: Observe, reach: Reach, log_in: LogIn
+    settings: Pop3Settings,
+    *,
+    context: ssl.SSLContext | None,
+    observe: Observe,
+    reach: Reach,
+    log_in: LogIn,
+    alive: Callable[[], None],
 ) -> Login:
     """Goes through all stages.
+
+    Args:
+        settings: Where and how.
+        context: For TLS.
+        observe: Is told each stage that has succeeded.
+        reach: Is given what ends the connection.
+        log_in: How to prove who we are.
+        alive: See `Pop3Wire`.
 
     Raises:
         SourceError: a stage failed; the message says what to change.
@@ -38,7 +53,7 @@ def connect(
     if settings.encryption == "None" and not settings.allow_insecure_login:
         raise errors.insecure()
     sock = reach_server(settings, context=context, observe=observe, reach=reach)
-    wire = Pop3Wire(sock, address=settings.address, timeout=settings.timeout)
+    wire = Pop3Wire(sock, address=settings.address, timeout=settings.timeout, alive=alive)
     try:
         reach(wire.shut)
         return _log_in(settings, wire, context, observe, log_in)

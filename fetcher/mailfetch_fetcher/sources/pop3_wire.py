@@ -9,7 +9,8 @@ CR LF. So a bare LF inside a mail ends nothing, and a mail cannot pretend to be 
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import socket
+from collections.abc import Callable, Iterator, Sequence
 
 from mailfetch_fetcher.sources import imap_errors as common
 from mailfetch_fetcher.sources import pop3_errors as errors
@@ -22,14 +23,33 @@ _STATUS = 64 * 1024
 """Bytes of a status line at most."""
 _LONGEST_LIST = 10_000_000
 """Lines of a list at most: no mailbox has so many, and a list without an end must have one."""
+_STRETCH = 1000
+"""Lines of a list that are read without a sign of life."""
 _PIECE = 64 * 1024
 """Bytes of a line that are read at once; lines of mails may be longer."""
+
+
+def _nothing() -> None:
+    pass
 
 
 class Pop3Wire(Channel):
     """Speaks POP3 over a channel."""
 
-    _line_end = b"\r\n"
+    def __init__(
+        self, sock: socket.socket, *, address: str, timeout: float, alive: Callable[[], None] = _nothing
+    ) -> None:
+        """Takes over a connected socket.
+
+        Args:
+            sock: The socket; the wire closes it.
+            address: `host:port`, for messages.
+            timeout: Seconds that the server may be silent.
+            alive: Called again and again while something long is read; may raise to give up.
+        """
+        super().__init__(sock, address=address, timeout=timeout)
+        self._alive = alive
+        self._line_end = b"\r\n"
 
     # ---- commands ----
 
@@ -49,16 +69,23 @@ class Pop3Wire(Channel):
     def each(self, commands: Sequence[bytes], *, ahead: int) -> Iterator[int]:
         """Sends many commands, at most `ahead` before their answers are read.
 
-        Yields the index of each command; its whole answer must be read before the next one is asked for.
+        Yields the index of each command; its whole answer must be read before the next one is asked for. A caller that
+        stops while answers are on their way ends the connection.
         """
-        sent = 0
-        for index in range(len(commands)):
-            if index >= sent - ahead // 2:  # half of them are answered: the next ones go out in one piece
-                upto = min(len(commands), index + max(ahead, 1))
-                if upto > sent:
-                    self.send(b"".join(command + b"\r\n" for command in commands[sent:upto]))
-                    sent = upto
-            yield index
+        sent = answered = 0
+        try:
+            for index in range(len(commands)):
+                if index >= sent - ahead // 2:  # half of them are answered: the next ones go out in one piece
+                    upto = min(len(commands), index + max(ahead, 1))
+                    if upto > sent:
+                        self._alive()
+                        self.send(b"".join(command + b"\r\n" for command in commands[sent:upto]))
+                        sent = upto
+                answered = index + 1
+                yield index
+        finally:
+            if answered < sent:
+                self.shut()
 
     # ---- answers ----
 
@@ -95,36 +122,58 @@ class Pop3Wire(Channel):
         return None
 
     def lines(self) -> Iterator[bytes]:
-        """The short lines of a list, without their ends; to be read to the end."""
-        for _ in range(_LONGEST_LIST):
-            line = self.line()
-            if line == b".":
-                return
-            yield line[1:] if line.startswith(b".") else line
-        raise self.broken(errors.nonsense(self.address, b"a list without an end"))
+        """The short lines of a list, without their ends. A caller that stops early ends the connection."""
+        done = False
+        try:
+            for count in range(_LONGEST_LIST):
+                if count % _STRETCH == 0:
+                    self._alive()
+                line = self.line()
+                if line == b".":
+                    done = True
+                    return
+                yield line[1:] if line.startswith(b".") else line
+            raise self.broken(errors.nonsense(self.address, b"a list without an end"))
+        finally:
+            if not done:
+                self.shut()
 
     def body(self, size: int) -> Iterator[bytes]:
-        """A mail byte for byte, without the stuffed dots, in parts of about `size` bytes; to be read to the end."""
-        end = self._line_end
+        """A mail byte for byte, without the stuffed dots, in parts of about `size` bytes; the last one is shorter.
+
+        A caller that stops before the end of the mail ends the connection.
+        """
         part: list[bytes] = []
         length = 0
+        done = False
+        try:
+            for piece in self._pieces():
+                part.append(piece)
+                length += len(piece)
+                if length >= size:
+                    self._alive()
+                    yield b"".join(part)
+                    part, length = [], 0
+            done = True
+            if part:
+                yield b"".join(part)
+        finally:
+            if not done:
+                self.shut()
+
+    def _pieces(self) -> Iterator[bytes]:
+        end = self._line_end
         at_start, last = True, b""
         while True:
             piece = self._whole_lines() or self._line(_PIECE)
             if at_start and piece.startswith(b"."):
                 if piece == b"." + end:
-                    break
+                    return
                 piece = piece[1:]
             tail = last + piece[-2:]  # CR and LF may come in two pieces
             at_start = tail.endswith(end)
             last = tail[-2:]
-            part.append(piece)
-            length += len(piece)
-            if length >= size:
-                yield b"".join(part)
-                part, length = [], 0
-        if part:
-            yield b"".join(part)
+            yield piece
 
     def _whole_lines(self) -> bytes:
         """Whole lines that came already, up to the next one that begins with a dot; may be empty."""

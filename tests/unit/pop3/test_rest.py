@@ -199,3 +199,30 @@ def test_a_round_over_100_000_known_mails_is_cheap(server: FakePop3, open_source
     assert ledger.asked == [1, 1]  # snapshot and discover: only what is new
     assert server.sent < 24 * 100_001
     assert server.count("LIST") == 1  # of that one mail
+
+
+def test_long_work_gives_signs_of_life_and_can_be_given_up(server: FakePop3, make_source: Make, ledger: Ledger) -> None:
+    class GivenUpError(Exception):
+        pass
+
+    signs = 0
+
+    def alive() -> None:
+        nonlocal signs
+        signs += 1
+        if given_up:
+            raise GivenUpError
+
+    given_up = False
+    server.quirks.uidl = False
+    server.quirks.before_login = server.quirks.after_login = ("USER", "TOP", "PIPELINING")
+    server.add(*mails(1000))
+    source = make_source()
+    source._alive = alive
+    source.open()
+    assert signs > 10
+    given_up = True
+    with pytest.raises(GivenUpError):
+        ledger.download(source)
+    source.rest(durable=lambda: True)
+    assert server.count("QUIT") == 0

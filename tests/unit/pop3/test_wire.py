@@ -1,5 +1,6 @@
 """Bytes: what the server sends is what comes out, without the stuffed dots, whatever the size of the pieces."""
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -150,5 +151,32 @@ def test_commands_are_sent_ahead_as_far_as_allowed(ahead: int, most: int) -> Non
         wire.status()
     assert received == b"".join(b"DELE %d\r\n" % n for n in range(230))
     assert worst == most
+    wire.close()
+    theirs.close()
+
+
+@pytest.mark.parametrize("kind", ["lines", "body"])
+def test_whoever_stops_within_an_answer_ends_the_connection(kind: str) -> None:
+    with Script(b"+OK\r\nx\r\ny\r\n.\r\n+OK next\r\n") as wire:
+        wire.status()
+        answer = wire.lines() if kind == "lines" else wire.body(1)
+        next(answer)
+        answer.close()  # type: ignore[attr-defined]
+        with pytest.raises(SourceError):
+            wire.status()
+
+
+@pytest.mark.parametrize(("taken", "lives"), [(1, False), (2, False), (3, True)])
+def test_whoever_stops_with_commands_ahead_ends_the_connection(taken: int, lives: bool) -> None:
+    ours, theirs = socket.socketpair()
+    theirs.sendall(b"+OK\r\n" * 4)
+    wire = Pop3Wire(ours, address="test:110", timeout=20.0)
+    asked = wire.each([b"A", b"B", b"C"], ahead=3)
+    for _ in range(taken):
+        next(asked)
+        wire.status()
+    asked.close()  # type: ignore[attr-defined]
+    with contextlib.nullcontext() if lives else pytest.raises(SourceError):
+        wire.status()
     wire.close()
     theirs.close()
