@@ -77,16 +77,23 @@ def check_server(link: Link) -> None:
         raise StoreError("StoreUnsafe", text, pace=Pace.CONFIGURATION)
 
 
+def preflight_keys(keys: ConnectionKeys) -> list[str]:
+    """One key of each kind, in the order of the script."""
+    stream = keys.stream
+    return [
+        *(keys.state, stream.queue, stream.log, keys.outbox, keys.stats, stream.blobs, keys.known(0), keys.lease),
+        *(keys.barrier, stream.connections, stream.marks, stream.blob("preflight"), keys.quarantine, keys.gone),
+        *(keys.returns, keys.stage(0), keys.swap(0), stream.groups),
+    ]
+
+
 def preflight(link: Link, *, keys: ConnectionKeys) -> None:
     """Asks for permissions and types of keys before anything depends on them.
 
     Raises:
         StoreError: something a commit needs is not allowed, or a key holds something else.
     """
-    stream = keys.stream
-    names = [keys.state, stream.queue, stream.log, keys.outbox, keys.stats, stream.blobs, keys.known(0), keys.lease]
-    names += [keys.barrier, stream.connections, stream.marks, stream.blob("preflight"), keys.quarantine, keys.gone]
-    names += [keys.returns, keys.stage(0), keys.swap(0), stream.groups]
+    names = preflight_keys(keys)
     wrong = [item.decode() for item in link.call(*scripts.evaluate(scripts.PREFLIGHT, keys=names, args=[]))]
     if not wrong:
         return

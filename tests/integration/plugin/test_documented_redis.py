@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 import redis
 
+from mailfetch_fetcher.contract.keys import StreamKeys
+from mailfetch_fetcher.store.opening import preflight_keys
+from mailfetch_fetcher.store.scripts import PREFLIGHT
 from tests.servers.redis import Kind, RedisServer
 
 ROOT = Path(__file__).parents[3]
 CONSUMERS = (ROOT / "docs/consumers.md").read_text()
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
-PREFLIGHT = (ROOT / "fetcher/mailfetch_fetcher/store/lua/preflight.lua").read_text()
 STREAM = "mail:{helpdesk/support}"
 CONNECTION = f"{STREAM}:conn:support"
 QUEUE = f"{STREAM}:queue"
@@ -50,11 +52,7 @@ def refused(client: Any, *command: Any) -> bool:
 
 def test_the_users_of_the_documentation_may_do_what_they_need_and_no_more(server: RedisServer) -> None:
     fetcher = set_up_user(server, OPERATIONS)
-    keys = [
-        f"{CONNECTION}:state", QUEUE, f"{STREAM}:log", f"{CONNECTION}:outbox", f"{CONNECTION}:stats",
-        f"{STREAM}:blobs", f"{CONNECTION}:known:1", f"{CONNECTION}:lease", f"{CONNECTION}:barrier",
-        f"{STREAM}:connections", f"{STREAM}:marks", f"{STREAM}:blob:x",
-    ]  # fmt: skip
+    keys = preflight_keys(StreamKeys(namespace="helpdesk", stream="support").connection("support"))
     assert fetcher.execute_command("EVAL", PREFLIGHT, len(keys), *keys) == []
     fetcher.execute_command("XADD", f"{STREAM}:log", "*", "step", "stored")
     fetcher.execute_command("RENAME", f"{STREAM}:log", f"{STREAM}:other")
