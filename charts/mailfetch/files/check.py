@@ -7,6 +7,11 @@ from pathlib import Path
 
 import redis
 
+from mailfetch_fetcher.environment import redis_target
+from mailfetch_fetcher.errors import StoreError
+from mailfetch_fetcher.store.link import Link
+from mailfetch_fetcher.store.locate import locate
+
 health, mount = sys.argv[1], Path(sys.argv[2])
 
 try:
@@ -17,13 +22,15 @@ except OSError as e:
     sys.exit(f"the operator does not answer at {health}: {e}")
 print("operator: ok")
 
-url, ca = mount / "url", mount / "ca.crt"
-if not url.exists():
-    sys.exit("this namespace has no Secret mailfetch-redis with the key url; the notes of the chart tell how to make it")
-options = {"ssl_ca_certs": str(ca)} if ca.exists() else {}
+if not (mount / "url").exists():
+    sys.exit(
+        "this namespace has no Secret mailfetch-redis with the key url; the notes of the chart tell how to make it"
+    )
 try:
-    client = redis.Redis.from_url(url.read_text().strip(), socket_timeout=30, socket_connect_timeout=30, **options)
-    client.ping()
-except (redis.RedisError, ValueError) as e:
+    server = locate(redis_target(mount, namespace="of this test"), key="mail:{test/test}:queue")
+    Link(server, timeout=30).call("PING")
+except StoreError as e:
+    sys.exit(f"Redis cannot be used with the Secret mailfetch-redis: {e.message}")
+except redis.ResponseError as e:
     sys.exit(f"Redis cannot be used with the Secret mailfetch-redis: {e}")
-print("redis: ok")
+print(f"redis: ok ({server})")

@@ -11,7 +11,7 @@ import msgspec
 
 from mailfetch_fetcher.contract import assignment, report, secrets
 from mailfetch_fetcher.contract.assignment import Assignment, Assignments
-from mailfetch_operator.desired.pod import build_pod_spec, owner_reference
+from mailfetch_operator.desired.pod import build_pod_spec, of_the_pod, owner_reference
 from mailfetch_operator.model import Config, Connection, FetcherKey, Manifest
 from mailfetch_operator.names import FETCHER_LABEL, MANAGED
 
@@ -77,7 +77,7 @@ def _container(resources: Mapping[str, Any]) -> Manifest:
     return {
         "name": "fetcher",
         "command": ["mailfetch-fetcher", "run"],
-        "env": [_field("POD_NAME", "metadata.name"), _field("POD_UID", "metadata.uid")],
+        "env": [of_the_pod("POD_NAME", "metadata.name"), of_the_pod("POD_UID", "metadata.uid")],
         "ports": [{"name": "http", "containerPort": report.PORT}],
         "livenessProbe": health | {"initialDelaySeconds": 10, "periodSeconds": 20, "failureThreshold": 3},
         "readinessProbe": health | {"periodSeconds": 5, "failureThreshold": 3},
@@ -87,10 +87,6 @@ def _container(resources: Mapping[str, Any]) -> Manifest:
             {"name": "assignments", "mountPath": str(secrets.ASSIGNMENTS_MOUNT), "readOnly": True}
         ],
     }
-
-
-def _field(name: str, path: str) -> Manifest:
-    return {"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}
 
 
 def _resources(assignments: Sequence[Assignment], config: Config) -> Mapping[str, Any]:

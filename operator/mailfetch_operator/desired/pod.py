@@ -42,6 +42,11 @@ def build_pod_spec(
     return found
 
 
+def of_the_pod(name: str, path: str) -> Manifest:
+    """A variable with a field of the pod."""
+    return {"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}
+
+
 def in_environment(text: str) -> str:
     """JSON as the value of a variable: Kubernetes expands $(NAME) and $$ in it."""
     return text.replace("$", r"\u0024")

@@ -3,7 +3,7 @@
 from mailfetch_fetcher.contract import assignment, purge
 from mailfetch_fetcher.contract.assignment import Assignment, Assignments
 from mailfetch_operator import names
-from mailfetch_operator.desired.pod import build_pod_spec, in_environment
+from mailfetch_operator.desired.pod import build_pod_spec, in_environment, of_the_pod
 from mailfetch_operator.model import Config, Connection, Manifest
 
 DEADLINE_SECONDS = 3600
@@ -34,7 +34,7 @@ def build_purge_job(connection: Connection, serial: int, config: Config) -> Mani
         container={
             "name": "purge",
             "command": ["mailfetch-fetcher", "purge"],
-            "env": [{"name": purge.VARIABLE, "value": in_environment(text)}],
+            "env": [{"name": purge.VARIABLE, "value": in_environment(text)}, of_the_pod("POD_UID", "metadata.uid")],
             "resources": dict(config.resources),
         },
         volumes=[],

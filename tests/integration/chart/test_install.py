@@ -87,6 +87,7 @@ def test_the_operator_may_do_its_work_and_nothing_else(cluster: ControlPlane) ->
     everywhere = ("--namespace", "other", OPERATOR)
     for question in (
         ("list", "mailconnections.mailfetch.dev"),
+        ("patch", "mailconnections.mailfetch.dev"),  # for the finalizer of deletionPolicy Purge
         ("patch", "mailconnections.mailfetch.dev", "--subresource=status"),
         ("create", "deployments.apps"),
         ("create", "jobs.batch"),
@@ -101,7 +102,8 @@ def test_the_operator_may_do_its_work_and_nothing_else(cluster: ControlPlane) ->
         ("list", "secrets"),
         ("create", "pods"),
         ("create", "pods", "--subresource=exec"),
-        ("patch", "mailconnections.mailfetch.dev"),
+        ("create", "mailconnections.mailfetch.dev"),
+        ("delete", "mailconnections.mailfetch.dev"),
         ("create", "serviceaccounts", "--subresource=token"),
     ):
         assert not _can(cluster, *question, *everywhere), question

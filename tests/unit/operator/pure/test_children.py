@@ -12,6 +12,7 @@ from mailfetch_fetcher.contract import assignment as contract
 from mailfetch_fetcher.contract.assignment import Assignment
 from mailfetch_operator import names
 from mailfetch_operator.desired.probe import build_probe_job
+from mailfetch_operator.desired.purge import build_purge_job
 from mailfetch_operator.model import Config, Connection, FetcherKey, Manifest
 from mailfetch_operator.plan import plan_fetcher
 from tests.unit.operator.pure.sim import CONFIG, KEY, SPEC, manifest
@@ -44,6 +45,7 @@ def pod_specs() -> dict[str, Manifest]:
     return {
         "fetcher": deployment["spec"]["template"]["spec"],
         "probe": job(c, a, {})["spec"]["template"]["spec"],
+        "purge": build_purge_job(c, 0, CONFIG)["spec"]["template"]["spec"],
     }
 
 
@@ -74,7 +76,7 @@ def violations(pod: Manifest) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("kind", ["fetcher", "probe"])
+@pytest.mark.parametrize("kind", ["fetcher", "probe", "purge"])
 def test_pods_are_restricted_and_have_no_api_token(kind: str) -> None:
     assert violations(pod_specs()[kind]) == []
 
@@ -87,7 +89,7 @@ def test_the_checker_of_restriction_finds_something() -> None:
     assert len(violations(pod)) == 8
 
 
-@pytest.mark.parametrize("kind", ["fetcher", "probe"])
+@pytest.mark.parametrize("kind", ["fetcher", "probe", "purge"])
 def test_every_mount_has_its_volume_and_no_secret_stands_in_the_environment(kind: str) -> None:
     pod = pod_specs()[kind]
     (container,) = pod["containers"]
@@ -105,6 +107,10 @@ def test_golden_fetcher() -> None:
 def test_golden_probe() -> None:
     c, a = member()
     check_golden("probe", [job(c, a, {"test": "r1"})])
+
+
+def test_golden_purge() -> None:
+    check_golden("purge", [build_purge_job(member(deletionPolicy="Purge")[0], 0, CONFIG)])
 
 
 class Plain(yaml.SafeDumper):

@@ -152,7 +152,8 @@ def test_the_job_has_redis_but_no_mailbox_and_no_owner() -> None:
     pod = job["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert container["command"] == ["mailfetch-fetcher", "purge"]
-    (variable,) = container["env"]
+    variable, pod_uid = container["env"]
+    assert pod_uid["name"] == "POD_UID"
     assert "$" not in variable["value"]
     (told,) = assignment.decode(variable["value"]).connections
     assert (variable["name"], told.name, told.uid) == ("MAILFETCH_PURGE", "support", "uid-support")
