@@ -37,10 +37,7 @@ class ClusterSetup:
             for replica in replicas:
                 replica.run("CLUSTER", "REPLICATE", self.id_of(self.masters[i]))
         self._await(lambda node: b"cluster_state:ok" in node.run("CLUSTER", "INFO"))
-        followers = [replica for some in self.replicas.values() for replica in some]
-        wait_until(
-            lambda: all(r.replication().get("master_link_status") == "up" for r in followers), what="replicas in step"
-        )
+        wait_until(self._in_step, what="replicas in step, and known to their masters", seconds=90)
         return self
 
     def __exit__(
@@ -86,6 +83,12 @@ class ClusterSetup:
         for node in (to, *(node for node in self.masters if node is not to)):
             node.run("CLUSTER", "SETSLOT", slot, "NODE", self.id_of(to))
         self._await(lambda _: self.node_of(key) is to)
+
+    def _in_step(self) -> bool:
+        known = (len(m.run("CLUSTER", "REPLICAS", self.id_of(m))) for m in self.masters)
+        followers = (replica for some in self.replicas.values() for replica in some)
+        up = all(replica.replication().get("master_link_status") == "up" for replica in followers)
+        return up and list(known) == [len(some) for some in self.replicas.values()]
 
     def _await(self, condition: Callable[[RedisServer], bool]) -> None:
         wait_until(lambda: all(condition(node) for node in self.nodes), what="the cluster", seconds=90)

@@ -10,7 +10,7 @@ from typing import Protocol
 import redis
 
 from mailfetch_fetcher.store.failures import error_text
-from mailfetch_fetcher.store.link import Link
+from mailfetch_fetcher.store.link import Link, parse_info
 from mailfetch_fetcher.store.sentinel import Named, Sentinels, judge_names
 from mailfetch_fetcher.store.target import Target
 
@@ -113,14 +113,13 @@ class ClusterNode(Alone):
     """A master of a Redis Cluster. That it still holds the keys is checked by itself: each write would answer MOVED."""
 
     def replicas(self, link: Link) -> Replicas:
-        """All that the node knows of itself, also those that are down."""
-        try:
-            count = count_replicas(link.call("CLUSTER", "NODES").decode())
-        except redis.ResponseError as e:
-            problem = (
-                f"Redis does not answer CLUSTER NODES ({error_text(e)}); {_HELD}. Allow it: ACL SETUSER … +cluster"
-            )
-            return Replicas(count=0, problem=problem)
+        """All that the node knows to be its own, also those that are down, and at least those that are connected."""
+        nodes, info = link.pipeline(("CLUSTER", "NODES"), ("INFO", "replication"))
+        for command, reply in (("CLUSTER NODES", nodes), ("INFO", info)):
+            if isinstance(reply, redis.ResponseError):
+                problem = f"Redis does not answer {command} ({error_text(reply)}); {_HELD}. Allow it with ACL SETUSER"
+                return Replicas(count=0, problem=problem)
+        count = max(count_replicas(nodes.decode()), int(parse_info(info).get("connected_slaves", "0")))
         remedy = "start what is down; if a replica is gone for good: CLUSTER FORGET"
         if count:
             return Replicas(count=count, remedy=remedy)
