@@ -50,9 +50,9 @@ def make_record(item: Unreadable, before: Quarantined | None, *, now: int) -> Qu
     )
 
 
-def too_many(records: Iterable[Quarantined], *, now: int) -> bool:
-    """More mails became unreadable within an hour than a healthy server has."""
-    return sum(r.kind == "Unreadable" and r.since > now - _HOUR for r in records) > MOST
+def too_many(failures: Iterable[int], *, now: int) -> bool:
+    """More mails became unreadable within an hour than a healthy server has; `failures` are times of first failures."""
+    return sum(since > now - _HOUR for since in failures) > MOST
 
 
 def log_line(record: Quarantined) -> LogLine:
@@ -90,6 +90,7 @@ class Quarantine:
         self._count = count
         self._records = {record.ref: record for record in records}
         self._aside: list[Quarantined] = []
+        self._failures = [record.since for record in self._records.values() if record.kind == "Unreadable"]
         count(len(self._records))
 
     # -- in the session's thread -------------------------------------------------------------
@@ -100,13 +101,16 @@ class Quarantine:
         Raises:
             SourceError: too many within an hour.
         """
-        now = self._now()
-        self._aside.append(make_record(item, self._records.get(item.ref.key), now=now))
-        if too_many([*self._records.values(), *self._aside], now=now):
+        now, before = self._now(), self._records.get(item.ref.key)
+        record = make_record(item, before, now=now)
+        self._aside.append(record)
+        if record.kind == "Unreadable" and before is None:
+            self._failures.append(now)
+        if record.kind == "Unreadable" and too_many(self._failures, now=now):
             raise SourceError(
                 "ConnectionFailed",
-                f"the server does not give out more than {MOST} mails within an hour, the last was "
-                f"{self._name(self._aside[-1])}: {item.detail}; its storage may be down. Nothing is skipped",
+                f"the server did not give out more than {MOST} mails within an hour, the last was "
+                f"{self._name(record)}: {item.detail}; its storage may be down. Nothing is skipped",
                 pace=Pace.CONFIGURATION,
             )
 

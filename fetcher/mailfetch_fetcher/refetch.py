@@ -133,6 +133,7 @@ class Refetch:
                             continue
                         missing += isinstance(item, Unreadable)
                         if missing > MOST:
+                            committer.drain()
                             raise self._ill(item)
                         committer.note(_missed(item), cursor=item.cursor)
                 committer.move(window.cursor)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 from mailfetch_fetcher.committer import Committer
 from mailfetch_fetcher.contract.assignment import Assignment
+from mailfetch_fetcher.errors import SourceError
 from mailfetch_fetcher.mails import wanted_action
 from mailfetch_fetcher.progress import Meter
 from mailfetch_fetcher.pulse import Pulse
@@ -124,7 +125,11 @@ class Round:
         elif isinstance(item, Absent):
             committer.note(absent(item), cursor=self._passing(item.cursor))
         else:
-            self._quarantine.put(item)
+            try:
+                self._quarantine.put(item)
+            except SourceError:
+                committer.drain()  # what came before it is safe, and never fetched again
+                raise
             if not self._quarantine.waiting:
                 committer.quarantine(self._quarantine.take(), cursor=item.cursor)
 

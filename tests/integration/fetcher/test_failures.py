@@ -140,24 +140,6 @@ def test_a_missing_move_target(fetcher: Fetcher, account: Account, started: Call
     fetcher.caught_up(1)
 
 
-def test_a_mail_that_is_too_large_stops_before_it_and_says_which(
-    fetcher: Fetcher, server: RedisServer, account: Account
-) -> None:
-    account.dovecot.fill(account.user, [mailgen.make_mail(1), mailgen.large_mail(2_000_000), mailgen.make_mail(2)])
-    account.give_secrets(fetcher)
-    fetcher.assign(assignment(account.spec(queue={"maxMessageSize": "1Mi"})))
-    message = fetcher.problem("InvalidConfiguration")
-    assert "UID 2" in message
-    assert "spec.queue.maxMessageSize (1Mi)" in message
-    # The mail before it is done with, although the download does not end.
-    fetcher.assign(assignment(account.spec(queue={"maxMessageSize": "1Mi"}), requests={"fetch": "again"}))
-    fetcher.wait_for(lambda r: account.dovecot.flags(account.user)[1] == {"\\seen"})
-    assert account.dovecot.flags(account.user)[2] == set()
-    fetcher.assign(assignment(account.spec(queue={"maxMessageSize": "4Mi"})))
-    fetcher.caught_up(3)
-    assert account.verdict(server.url, seen=True).ok
-
-
 # ---- Redis ----
 
 
