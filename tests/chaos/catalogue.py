@@ -23,7 +23,7 @@ PATTERNS: Final = {
     "PART": r"'APPEND', KEYS",
     "BARRIER": r"'INCR'.*:barrier\r\n",
     "SETTLE": r"'ZREM', KEYS\[2\], ARGV\[p\]",
-    "PHASE": r"'GONE'",
+    "PHASE": r"local scores = \{\}",
     # Commands to Redis.
     "STATE": r"HGETALL\r\n.*:state\r\n",
     "OUTBOX": r"\$6\r\nZRANGE\r\n.*:outbox\r\n",
@@ -76,7 +76,7 @@ BLOBS: Final = r"""
 b1  | before the first part          | redis request PART before                           | all      | any
 b2  | part half sent                 | redis request PART#2 half                           | all      | any
 b2  | part's answer lost             | redis reply PART#2 before                           | all      | any
-b3  | last part written              | redis request PART after > redis request COMMIT#2 before | all      | any
+b3  | last part written              | redis reply PART after > redis request COMMIT before | all      | any
 """
 MAIL: Final = r"""
 i1  | folder opened                  | mail reply SELECT after                             | imap*    | any
