@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import random
 import shutil
 import signal
 import socket
@@ -184,7 +185,7 @@ class ConfiguredServer(RedisServer):
 
     def __init__(self, *, mode: Literal["", "--sentinel"] = "", lines: tuple[str, ...] = (), **options: Any) -> None:
         super().__init__(**options)
-        self.port = free_port()
+        self.port = quiet_port()
         self._mode = mode
         self._lines = lines
 
@@ -219,6 +220,14 @@ def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
+
+
+def quiet_port() -> int:
+    """A free port that the system gives to no client meanwhile: for a server that is started later, or again."""
+    while True:
+        with contextlib.suppress(OSError), socket.socket() as sock:
+            sock.bind(("127.0.0.1", random.randrange(16_000, 32_000)))
+            return int(sock.getsockname()[1])
 
 
 def wait_until(condition: Callable[[], bool], *, what: str, seconds: float = 60.0, log: Path | None = None) -> None:

@@ -10,7 +10,7 @@ with ClusterSetup(kind="redis", masters=3, replicas=1) as cluster:
 from collections.abc import Callable
 from types import TracebackType
 
-from tests.servers.redis import ConfiguredServer, Kind, RedisServer, free_port, wait_until
+from tests.servers.redis import ConfiguredServer, Kind, RedisServer, quiet_port, wait_until
 
 
 class ClusterSetup:
@@ -97,7 +97,7 @@ class ClusterSetup:
 def _cluster_node(kind: Kind) -> ConfiguredServer:
     config = {
         "cluster-enabled": "yes",
-        "cluster-port": str(free_port()),
+        "cluster-port": str(quiet_port()),
         "cluster-node-timeout": "3000",
         "repl-diskless-sync-delay": "0",
     }
