@@ -29,7 +29,9 @@ def test_mails_come_once_whatever_happens_to_them(
     fetcher: Fetcher, server: RedisServer, account: Account, action: str
 ) -> None:
     large = mailgen.large_mail(2_000_000)
-    account.dovecot.fill(account.user, [*mailgen.mails(150), large, b"no header at all\r\n", b".\r\n..\r\n.\r\n"])
+    account.dovecot.fill(
+        account.user, [*mailgen.mails(150), large, b"no header at all\r\n", b"A: b\r\n\r\n.\r\n..\r\n.\r\n"]
+    )
     before = account.stored()
     account.give_secrets(fetcher)
     fetcher.assign(assignment(account.pop3(schedule=OFTEN, afterDownload={"action": action})))
