@@ -29,6 +29,7 @@ pytestmark = pytest.mark.cluster
         ({"clusterId": "my cluster"}, "/clusterId"),
         ({"redis": {"url": "redis://r"}}, "set redis.bundled to false"),
         ({"redis": {"bundled": False, "url": "redis.example.com:6379"}}, "/redis/url"),
+        ({"redis": {"bundled": False, "url": "redis+magic://redis.example.com:6379"}}, "/redis/url"),
         ({"redis": {"caCert": "PEM"}}, "redis.caCert is for redis.url, which is empty"),
         ({"redis": {"password": "p@ss"}}, "/redis/password"),
         ({"redis": {"maxmemory": "512Mi"}}, "/redis/maxmemory"),

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from mailfetch_fetcher import __version__
+from mailfetch_fetcher.store.target import parse_target
 
 ROOT = Path(__file__).parents[3]
 CHART = ROOT / "charts/mailfetch"
@@ -74,3 +75,15 @@ def test_no_image_floats() -> None:
 
 def test_the_check_of_helm_test_is_python() -> None:
     compile((CHART / "files/check.py").read_text(), "check.py", "exec")
+
+
+@pytest.mark.parametrize("kind", ["redis", "rediss"])
+@pytest.mark.parametrize(
+    "rest", ["://user:p%40ss@redis.example.com:6379/0", "+sentinel://:p@a:26379,b:26379/main/0", "+cluster://a:6379,b"]
+)
+def test_every_form_of_a_redis_url_is_taken(kind: str, rest: str) -> None:
+    pattern = SCHEMA["properties"]["redis"]["properties"]["url"]["pattern"]
+    assert re.search(pattern, kind + rest)
+    assert parse_target(kind + rest, ca_file=None)
+    assert re.search(pattern, "")
+    assert not re.search(pattern, f"{kind}+magic{rest}")
