@@ -223,3 +223,32 @@ def test_an_empty_queue_is_fine(store: Store) -> None:
     assert store.opened(policy=AT_ONCE).trim() == 0
     assert store.client.xlen(STREAM.queue) == 0
     assert store.client.hgetall(STREAM.connections) == {b"inbox": b'["tickets"]'}
+
+
+def test_ids_of_a_clock_that_jumped_ahead_do_not_keep_entries_for_ever(store: Store) -> None:
+    """Their ids say that they are of next year; `committed` says when they came."""
+    mailbox = store.opened(policy=QueuePolicy(consumer_groups=("tickets",), queue_seconds=86_400))
+    ahead = (int(store.client.time()[0]) + 365 * 86_400) * 1000
+    for i, committed in enumerate(("2020-01-31T08:15:00Z", "2020-01-31T08:15:01Z", "2999-01-31T08:15:00Z")):
+        store.client.xadd(STREAM.queue, {"uid": str(i), "committed": committed}, id=f"{ahead}-{i}")
+    read(store, 3)
+    assert mailbox.trim() == 2
+    assert uids(store) == [2]
+
+
+def test_a_young_entry_stays_though_it_is_acknowledged(store: Store) -> None:
+    mailbox = filled(store, range(1, 4), policy=QueuePolicy(consumer_groups=("tickets",), queue_seconds=86_400))
+    read(store, 3)
+    assert mailbox.trim() == 0
+
+
+def test_the_log_is_bounded_by_its_length_too(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mailfetch_fetcher.store.trim.LOG_LINES", 100)
+    mailbox = filled(store, [1])
+    pipeline = store.client.pipeline()
+    for i in range(2000):
+        pipeline.xadd(STREAM.log, {"step": str(i)}, id=f"{10**15}-{i}")
+    pipeline.execute()
+    mailbox.trim()
+    assert 100 <= store.client.xlen(STREAM.log) < 500  # whole blocks go
+    assert store.log()[-1]["step"] == "1999"
