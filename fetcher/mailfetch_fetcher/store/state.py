@@ -94,24 +94,14 @@ def decide(state: State | None, wish: Wish) -> Step:
     if state is None:
         if wish.create:
             return "create"
-        raise GateClosed(
-            "StateLost",
-            "the state of this mailbox is no longer in Redis; going on would download every mail of the mailbox again",
-        )
-    if state.cluster_id != wish.cluster_id:
-        raise StoreError(
-            "InvalidConfiguration",
-            f"the state in Redis belongs to another cluster ({state.cluster_id}, this one is {wish.cluster_id}): two "
-            "clusters need a Redis, or a database of it, of their own, or another namespace, stream or name",
-            pace=Pace.CONFIGURATION,
-        )
+        raise _lost("the state of this mailbox is no longer in Redis; going on would download every mail again")
+    _check_cluster(state, wish)
     if state.phase == PURGING:
         if wish.create:
             return "replace"
-        raise GateClosed(
-            "StateLost",
-            "the state of this mailbox was being removed (deletionPolicy: Purge) and that did not end; going on would "
-            "download every mail of the mailbox again",
+        raise _lost(
+            "the state of this mailbox was being removed (deletionPolicy: Purge) and that did not come to its end; going "
+            "on would download every mail again"
         )
     if state.identity != wish.identity and state.state_id != wish.adopts:
         if wish.gate_epoch > state.gate_epoch:
@@ -122,12 +112,25 @@ def decide(state: State | None, wish: Wish) -> Step:
             f"one would be downloaded (the state was approved at epoch {state.gate_epoch})",
         )
     if wish.state_id and wish.state_id != state.state_id and not wish.create:
-        raise GateClosed(
-            "StateLost",
+        raise _lost(
             f"the state in Redis ({state.state_id}) is not the one that was seen before ({wish.state_id}): Redis was "
-            "replaced or restored; going on could download mails again",
+            "replaced or restored; going on could download mails again"
         )
     return "take"
+
+
+def _check_cluster(state: State, wish: Wish) -> None:
+    if state.cluster_id != wish.cluster_id:
+        raise StoreError(
+            "InvalidConfiguration",
+            f"the state in Redis belongs to another cluster ({state.cluster_id}, this one is {wish.cluster_id}): two "
+            "clusters need a Redis, or a database of it, of their own, or another namespace, stream or name",
+            pace=Pace.CONFIGURATION,
+        )
+
+
+def _lost(message: str) -> GateClosed:
+    return GateClosed("StateLost", message)
 
 
 def went_back(state: State, wish: Wish) -> int:

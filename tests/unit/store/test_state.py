@@ -5,7 +5,16 @@ import pytest
 from mailfetch_fetcher.contract.keys import BUCKETS, StreamKeys
 from mailfetch_fetcher.errors import GateClosed, StoreError
 from mailfetch_fetcher.store.model import State
-from mailfetch_fetcher.store.state import Step, Wish, aside_pairs, decide, decode_state, new_state, went_back
+from mailfetch_fetcher.store.state import (
+    Step,
+    Wish,
+    aside_pairs,
+    decide,
+    decode_state,
+    is_reset_approved,
+    new_state,
+    went_back,
+)
 
 WISH = Wish(identity="a", cluster_id="c", gate_epoch=2, create=False, state_id="s", known_seq=10)
 STATE = State(
@@ -22,7 +31,9 @@ STATE = State(
         (STATE, replace(WISH, gate_epoch=1), "take"),
         (STATE, replace(WISH, state_id=""), "take"),
         (STATE, replace(WISH, state_id="other", create=True), "take"),
+        (STATE, replace(WISH, identity="b", adopts="s"), "take"),
         (STATE, replace(WISH, identity="b", gate_epoch=3), "replace"),
+        (replace(STATE, phase="Purge"), replace(WISH, create=True), "replace"),
         (STATE, replace(WISH, identity="b", gate_epoch=3, state_id="other"), "replace"),
     ],
 )
@@ -36,6 +47,10 @@ def test_what_opening_means(state: State | None, wish: Wish, step: Step) -> None
         (None, WISH, "StateLost"),
         (STATE, replace(WISH, state_id="other"), "StateLost"),
         (STATE, replace(WISH, identity="b"), "IdentityChanged"),
+        (STATE, replace(WISH, identity="b", adopts="other"), "IdentityChanged"),
+        (STATE, replace(WISH, state_id="other", identity="b", adopts="s"), "StateLost"),
+        (replace(STATE, phase="Purge"), WISH, "StateLost"),
+        (replace(STATE, phase="Purge"), replace(WISH, gate_epoch=9, identity="b"), "StateLost"),
         (STATE, replace(WISH, identity="b", create=True, state_id=""), "IdentityChanged"),
     ],
 )
@@ -57,6 +72,32 @@ def test_another_cluster_comes_before_everything(wish: Wish) -> None:
 )
 def test_going_back_is_counted_within_one_state_only(seq: int, known: int, state_id: str, lost: int) -> None:
     assert went_back(replace(STATE, seq=seq), replace(WISH, known_seq=known, state_id=state_id)) == lost
+
+
+@pytest.mark.parametrize(
+    ("phase", "epoch", "approved"),
+    [("Reset 5", 3, True), ("Reset", 3, True), ("Reset 5", 2, False), ("Steady", 3, False), ("Baseline", 3, False)],
+)
+def test_a_reset_is_approved_by_a_newer_epoch_only(phase: str, epoch: int, approved: bool) -> None:
+    assert is_reset_approved(replace(STATE, phase=phase), replace(WISH, gate_epoch=epoch)) is approved
+
+
+@pytest.mark.parametrize(("baseline", "phase"), [(False, "Steady"), (True, "Baseline")])
+def test_where_a_new_state_begins(baseline: bool, phase: str) -> None:
+    items = [str(item) for item in new_state(replace(WISH, baseline=baseline), created="")]
+    state = decode_state(dict(zip(items[::2], items[1::2], strict=True)))
+    assert state
+    assert state.phase == phase
+
+
+def test_fields_that_the_first_version_lacked_have_defaults() -> None:
+    items = [str(item) for item in new_state(WISH, created="")]
+    fields = dict(zip(items[::2], items[1::2], strict=True))
+    for name in ("phase", "refetch", "groupSeen", "created"):
+        del fields[name]
+    state = decode_state(fields)
+    assert state
+    assert (state.phase, state.refetch, state.group_seen, state.created) == ("Steady", "", "", "")
 
 
 def test_a_new_state_can_be_read() -> None:
