@@ -12,7 +12,7 @@ from mailfetch_fetcher.sources.imap_errors import clean
 from mailfetch_fetcher.sources.pop3_settings import Pop3Settings
 
 _BUSY = re.compile(
-    r"(mail ?drop|mail ?box|mail|popbox|spool)\b.{0,40}\b(lock|in use|busy)|already (open|locked|logged in)|\bin use\b"
+    r"(mail ?drop|mail ?box|popbox|spool)\b.{0,40}\b(lock|in use|busy)|already (open|locked|logged in)|\bin use\b"
     r"|unable to (get|obtain) (a )?lock|another (pop3? )?session",
     re.IGNORECASE,
 )

@@ -50,7 +50,7 @@ class Maildrop:
         return len(self._labels)
 
     def name(self, position: int) -> bytes:
-        """The ledger's name of a mail: kind, occurrence, label."""
+        """The ledger's name of a mail: `uidl <occurrence> <label>`."""
         return b"uidl %d %s" % (self._occurrence.get(position, 1), self._labels[position])
 
     def key(self, position: int) -> str:

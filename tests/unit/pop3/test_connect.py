@@ -132,7 +132,7 @@ def test_stls_goes_wrong(
         ("too many connections from your address", "Throttled", Pace.SLOW, "limits us"),
         ("[AUTH] too many failed logins", "AuthFailed", Pace.SLOW, "app password"),
         ("[AUTH] Web login required", "AuthFailed", Pace.SLOW, "Web login required"),
-        ("account is locked", "AuthFailed", Pace.SLOW, "account is locked"),
+        ("your mail account is locked", "AuthFailed", Pace.SLOW, "account is locked"),
         ("no", "AuthFailed", Pace.SLOW, "the Secret"),
     ],
 )

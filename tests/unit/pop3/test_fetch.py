@@ -45,6 +45,12 @@ def test_every_byte(server: FakePop3, open_source: Make, ledger: Ledger, pipelin
     assert ledger.download(open_source(part_size=part_size)) == whole
 
 
+def test_a_server_that_never_sends_cr(server: FakePop3, open_source: Make, ledger: Ledger) -> None:
+    server.quirks.line_end = b"\n"
+    server.add(b"Subject: x\n\n.\nbody\n", b"Subject: y\n\nno end")
+    assert ledger.download(open_source()) == [b"Subject: x\n\n.\nbody\n", b"Subject: y\n\nno end\n"]
+
+
 def test_what_a_message_tells(server: FakePop3, open_source: Make) -> None:
     server.add(*mails(1), uidl=b"x y")
     source = open_source()
