@@ -100,8 +100,8 @@ def decide(state: State | None, wish: Wish) -> Step:
         if wish.create:
             return "replace"
         raise _lost(
-            "the state of this mailbox was being removed (deletionPolicy: Purge) and that did not come to its end; going "
-            "on would download every mail again"
+            "the state of this mailbox was being removed (deletionPolicy: Purge) and that did not come to its end; "
+            "going on would download every mail again"
         )
     if state.identity != wish.identity and state.state_id != wish.adopts:
         if wish.gate_epoch > state.gate_epoch:

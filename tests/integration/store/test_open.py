@@ -215,19 +215,26 @@ def test_only_the_state_that_was_looked_at_is_adopted(store: Store) -> None:
 
 
 class LateLink(Link):
-    """Right after the state was looked at, another fetcher puts it aside and makes that of another mailbox."""
+    """Right after the state was looked at, another fetcher makes that of another mailbox, or adopts it for one."""
+
+    fields: tuple[str, ...] = ()
 
     def call(self, *command: Any) -> Any:
         reply = super().call(*command)
         if command == ("HGETALL", KEYS.state) and b"sha256:third" not in reply:
-            super().call("HSET", KEYS.state, "stateId", "0123456789abcdef", "identity", "sha256:third")
+            super().call("HSET", KEYS.state, *self.fields, "identity", "sha256:third")
         return reply
 
 
-@pytest.mark.parametrize("adopts", [False, True])
-def test_a_state_that_changes_between_look_and_take_is_looked_at_again(store: Store, adopts: bool) -> None:
+@pytest.mark.parametrize(
+    ("adopts", "fields"), [(False, ("stateId", "another")), (True, ("stateId", "another")), (False, ())]
+)
+def test_a_state_that_changes_between_look_and_take_is_looked_at_again(
+    store: Store, adopts: bool, fields: tuple[str, ...]
+) -> None:
     made = open_new(store.mailbox())
     link = LateLink(parse_target(store.url, ca_file=None))
+    link.fields = fields
     wish = Wish(
         identity="sha256:other" if adopts else IDENTITY,
         cluster_id="cluster-1",
