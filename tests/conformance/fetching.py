@@ -17,7 +17,7 @@ from tests.conformance.mailboxes import Mailbox
 from tests.conformance.raw_imap import Held
 from tests.servers.redis import RedisServer
 
-DEADLINE = 120.0
+DEADLINE = 60.0
 INTERVAL = "10s"
 """The shortest that the CRD allows."""
 

@@ -136,6 +136,8 @@ class GreenMailServer(Server):
         "UTF-8 passwords": "GreenMail reads passwords as ASCII",
         "mails that survive a restart": "GreenMail keeps mails in memory",
         "UIDVALIDITY that can be changed": "GreenMail changes UIDVALIDITY only by deleting the folder",
+        "TOP": "GreenMail does not announce TOP, so the dates of mails are not known before they are downloaded",
+        "POP3 numbers that stay": "GreenMail numbers mails anew in a session when another one removes some",
         "any bytes": "GreenMail takes mails only over IMAP and SMTP, which know no NUL",
     }
     separator = "."

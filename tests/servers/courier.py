@@ -75,7 +75,7 @@ class Courier:
             self._delivered += 1
             names.append(f"{1_000_000_000 + self._delivered}.M{self._delivered:06d}P1.test")
             file = path / "tmp" / names[-1]
-            file.write_bytes(raw)
+            file.write_bytes(raw.replace(b"\r\n", b"\n"))  # Courier's Maildirs hold lines that end with LF
             os.utime(file, (int(time.time()), 1_704_067_200 + self._delivered))
             os.chown(file, self._account.pw_uid, self._account.pw_gid)
         for name in names:

@@ -20,8 +20,8 @@ from tests.cluster.processes import free_ports, run
 from tests.servers.certs import Certificates
 from tests.servers.private_mounts import installed
 
-PASSWORD = "Pass-1 word"
-"""ASCII: GreenMail reads no other."""
+PASSWORD = "Pass-1-word"
+"""ASCII without blanks: GreenMail reads no other."""
 DEADLINE = 120.0
 _STORE_PASSWORD = "changeit"
 
