@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 DURABLE = 1000
 """Actions that one barrier covers."""
 BARRIER = 30.0
-"""Seconds that a barrier may take: without WAITAOF it watches the disk for up to five times two seconds."""
+"""Seconds that a barrier may take: with `appendfsync everysec` it watches the disk for up to five times two seconds."""
 
 
 class Acting:

@@ -72,7 +72,7 @@ def _start(data: Path, *, port: int, lock: int) -> "subprocess.Popen[bytes]":
         "dir": str(data.resolve()),
         "save": "",
         "appendonly": "yes",
-        "appendfsync": "everysec",
+        "appendfsync": "always",
         "maxmemory-policy": "noeviction",
     }
     libc, parent = ctypes.CDLL(None), os.getpid()

@@ -30,7 +30,7 @@ class RedisServer:
         *,
         kind: Kind = "redis",
         appendonly: bool = True,
-        appendfsync: Literal["always", "everysec", "no"] = "everysec",
+        appendfsync: Literal["always", "everysec", "no"] = "always",
         maxmemory: int = 0,
         password: str = "",
         config: Mapping[str, str] | None = None,
@@ -43,7 +43,7 @@ class RedisServer:
         Args:
             kind: Which server.
             appendonly: With an append-only file.
-            appendfsync: When it is forced to disk.
+            appendfsync: When it is forced to disk; with `everysec` a durability barrier takes seconds.
             maxmemory: Bytes, 0 for no bound.
             password: Of the default user.
             config: More settings.

@@ -27,7 +27,8 @@ Reach = Callable[[Callable[[], None]], None]
 _KEEP_ALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 20), (socket.TCP_KEEPCNT, 3))
 _USER_TIMEOUT = 120_000
 """Milliseconds until unacknowledged data ends a connection (RFC 5482): as long as the keep-alive needs."""
-_CAPABILITY = re.compile(rb"CAPABILITY ([^\]\r\n]*)", re.IGNORECASE)
+_CAPABILITY = re.compile(rb"(?:^\* |\[)CAPABILITY ([^\]\r\n]*)", re.IGNORECASE)
+"""An answer or a response code; not the `OK CAPABILITY completed` of some servers."""
 
 
 @dataclass(kw_only=True)

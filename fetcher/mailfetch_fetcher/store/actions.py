@@ -173,7 +173,7 @@ class Actions:
 
         A lost `copied` does no harm: `copying` makes whoever goes on look for the copy first.
         """
-        self._lease.progress()  # a hundred of these in one command may take minutes where there is no WAITAOF
+        self._lease.progress()  # a hundred of these in one command may take long where the disk is watched
         changed = [replace(a, phase=phase, member=with_phase(a.member, phase)) for a in actions]
         pairs = [member for old, new in zip(actions, changed, strict=True) for member in (old.member, new.member)]
         keys = [self._keys.state, self._keys.outbox]

@@ -1,7 +1,10 @@
 """The durability barrier: everything that was read on a link before it is on the disk of Redis after it.
 
-WAITAOF, and an fsync that was observed, speak of earlier writes; asked on a connection that wrote nothing they say yes
-to everything. So the barrier makes a write of its own first, on the same link on which the outbox was read.
+What Redis says of its disk speaks of earlier writes. So the barrier makes a write of its own first, on the same link on
+which the outbox was read.
+
+WAITAOF is not used: with `appendfsync everysec` Valkey 8.1 to 9.1 and Redis 7.4.0 to 7.4.2 answer it at once when the last
+fsync is less than a second old, up to a second before the write is on disk (seen with strace; redis/redis#13793).
 """
 
 from collections.abc import Callable, Sequence
@@ -16,12 +19,10 @@ from mailfetch_fetcher.store.peers import Alone, Peers, Replicas
 from mailfetch_fetcher.store.safety import SAMPLE, Safety, Sample, judge, read_sample, take_sample
 from mailfetch_fetcher.store.sentinel import Named
 
-WAITAOF = (7, 2)
-"""First version with WAITAOF."""
 WAIT_MS = 4000
-"""Longest that WAITAOF or WAIT may take; both together less than a link's timeout."""
+"""Longest that WAIT may take; less than a link's timeout."""
 OBSERVE_SECONDS = 2.1
-"""Without WAITAOF: `everysec` starts an fsync each second, so one began and ended between two quiet samples."""
+"""`everysec` starts an fsync each second, so one began and ended between two quiet samples."""
 OBSERVATIONS = 5
 
 Wait = tuple[Any, ...]
@@ -65,7 +66,7 @@ def run_barrier(
     safety = judge(before)
     if safety.ok and replicas.problem:
         safety = Safety(ok=False, message=replicas.problem)
-    waits = _waits(before, replicas) if safety.ok else []
+    waits = _waits(replicas) if safety.ok else []
     replies = link.pipeline(write, *waits, *SAMPLE)
     if isinstance(replies[0], redis.ResponseError):
         raise refused(error_text(replies[0]), doing="the write of the durability barrier")
@@ -76,7 +77,7 @@ def run_barrier(
         safety = judge(after)
         safety = _judge_waits(answers, waits, replicas) if safety.ok else safety
         same = same_server(before, after, link.run_id) and before.appendfsync == after.appendfsync
-        durable = safety.ok and same and _on_disk(link, after, answers, waits, wait)
+        durable = safety.ok and same and _on_disk(link, after, wait)
     named = peers.named()
     if named == "unknown" and safety.ok:
         safety = Safety(ok=False, message=peers.why())
@@ -84,7 +85,7 @@ def run_barrier(
 
 
 def observe(sample: Callable[[], Sample], *, first: Sample, wait: Callable[[float], object]) -> bool:
-    """Whether an fsync that began after the write was seen to end (the rule without WAITAOF)."""
+    """Whether an fsync that began after the write was seen to end (the rule for `everysec`)."""
     earlier = first
     for _ in range(OBSERVATIONS):
         wait(OBSERVE_SECONDS)
@@ -108,13 +109,8 @@ def same_server(one: Sample, other: Sample, run_id: str) -> bool:
     return bool(run_id) and one.run_id == other.run_id == run_id and one.role == other.role == "master"
 
 
-def _waits(sample: Sample, replicas: Replicas) -> list[Wait]:
-    waits: list[Wait] = []
-    if sample.version >= WAITAOF:
-        waits.append(("WAITAOF", 1, 0, WAIT_MS))
-    if replicas.count:
-        waits.append(("WAIT", replicas.count, WAIT_MS))
-    return waits
+def _waits(replicas: Replicas) -> list[Wait]:
+    return [("WAIT", replicas.count, WAIT_MS)] if replicas.count else []
 
 
 def _judge_waits(replies: Sequence[Any], waits: Sequence[Wait], replicas: Replicas) -> Safety:
@@ -135,11 +131,7 @@ def _judge_waits(replies: Sequence[Any], waits: Sequence[Wait], replicas: Replic
     return Safety(ok=True)
 
 
-def _on_disk(
-    link: Link, after: Sample, answers: Sequence[Any], waits: Sequence[Wait], wait: Callable[[float], object]
-) -> bool:
-    if waits and waits[0][0] == "WAITAOF":
-        return bool(answers[0][0] >= 1)
+def _on_disk(link: Link, after: Sample, wait: Callable[[float], object]) -> bool:
     if after.appendfsync == "always":
         return True  # it answers a write only after its fsync
     return observe(lambda: take_sample(link), first=after, wait=wait)

@@ -113,7 +113,9 @@ class Link:
                     replies.append(e)
         except _IO_ERRORS as e:
             raise self._failed(e) from e
-        except BaseException:
+        except BaseException as e:
+            if self.dead and isinstance(e, Exception):  # closed by another thread: redis-py stumbles over what is gone
+                raise self._failed(OSError("it was closed")) from e
             self.close()  # half of a reply may be left in the socket
             raise
         return replies

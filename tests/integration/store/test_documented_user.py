@@ -9,18 +9,16 @@ from mailfetch_fetcher.store.model import Batch, Owner, QueuePolicy, WantedActio
 from mailfetch_fetcher.store.purge import purge
 from mailfetch_fetcher.store.target import parse_target
 from tests.integration.store.helpers import KEYS, STREAM, Store, batch, mail, name, named, open_new, quarantined
-from tests.servers.redis import Kind, RedisServer
+from tests.servers.redis import RedisServer
 
 PAGE = Path(__file__).parents[3] / "docs" / "operations.md"
 
 
 @pytest.fixture
-def user(kind: Kind, server: RedisServer, store: Store) -> Store:
+def user(server: RedisServer, store: Store) -> Store:
     lines = [line for line in PAGE.read_text().splitlines() if line.startswith("ACL SETUSER mailfetch-helpdesk")]
-    assert len(lines) == 2
+    assert len(lines) == 1
     for line in lines:
-        if "waitaof" in line and kind == "redis":
-            continue  # Redis 7.0 does not know it, as the page says
         words = line.partition("#")[0].replace("PASSWORD", "geheim").split()
         store.client.execute_command(*words)
     store.url = f"redis://mailfetch-helpdesk:geheim@127.0.0.1:{server.port}/0"

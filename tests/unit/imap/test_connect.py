@@ -7,6 +7,8 @@ import pytest
 
 from mailfetch_fetcher.errors import Pace, SourceError
 from mailfetch_fetcher.sources.imap import ImapSource
+from mailfetch_fetcher.sources.imap_connect import told_capabilities
+from mailfetch_fetcher.sources.imap_wire import Answer
 from tests.servers.imapfake import CUT, SILENCE, FakeFolder, FakeImap
 
 Make = Callable[..., ImapSource]
@@ -239,3 +241,11 @@ def test_a_folder_is_opened_read_only_where_its_numbers_last(
     make_source().open()
     opened = [c.split()[0] for c in server.commands if c.startswith(("SELECT", "EXAMINE"))]
     assert opened == (["EXAMINE"] if uid_next else ["EXAMINE", "SELECT"])
+
+
+def test_a_server_that_says_capability_completed_still_has_its_capabilities() -> None:
+    """Courier and GreenMail end the answer to CAPABILITY with `OK CAPABILITY completed`."""
+    answers = [Answer(b"* CAPABILITY IMAP4rev1 UIDPLUS IDLE"), Answer(b"A3 OK CAPABILITY completed.")]
+    assert told_capabilities(answers) == {"IMAP4REV1", "UIDPLUS", "IDLE"}
+    assert told_capabilities([Answer(b"A2 OK [CAPABILITY IMAP4rev1 MOVE] Logged in")]) == {"IMAP4REV1", "MOVE"}
+    assert told_capabilities([Answer(b"A2 OK no CAPABILITY told")]) == frozenset()

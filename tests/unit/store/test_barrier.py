@@ -1,4 +1,4 @@
-"""The rules of durability without WAITAOF, and the verdict on the server's settings."""
+"""The rules of durability, and the verdict on the server's settings."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -105,11 +105,10 @@ class FakeLink:
 
     run_id = "abc"
 
-    def __init__(self, *, before: bytes, after: bytes, write: object, waitaof: object, fsync: str) -> None:
+    def __init__(self, *, before: bytes, after: bytes, write: object, fsync: str) -> None:
         self._info = [before, after]
         self._answers = {
             "EVAL": write,
-            "WAITAOF": waitaof,
             "CONFIG appendfsync": [b"appendfsync", fsync.encode()],
             "CONFIG no-appendfsync-on-rewrite": [b"no-appendfsync-on-rewrite", b"no"],
         }
@@ -131,7 +130,6 @@ def barrier(
     before: bytes = b"",
     after: bytes = b"",
     write: object = 1,
-    waitaof: object = (1, 0),
     fsync: str = "everysec",
 ) -> tuple[Verdict, list[str]]:
     info = INFO.replace(b"7.0.15", version)
@@ -139,41 +137,35 @@ def barrier(
         before=info + before,
         after=info + after,
         write=write,
-        waitaof=waitaof,
         fsync=fsync,
     )
     verdict = run_barrier(cast("Link", link), write=("EVAL",), wait=lambda _: None)
     return verdict, link.sent
 
 
-def test_waitaof_on_the_link_of_the_write_decides() -> None:
-    verdict, sent = barrier()
+def test_the_write_comes_after_the_first_look_and_before_the_second() -> None:
+    verdict, sent = barrier(fsync="always")
     assert verdict.durable
     assert verdict.owned
-    assert sent[3:5] == ["EVAL", "WAITAOF"]  # after the first look at the settings
-    assert not barrier(waitaof=(0, 0))[0].durable
+    assert sent == ["INFO", "CONFIG", "CONFIG", "EVAL", "INFO", "CONFIG", "CONFIG"]
 
 
 def test_where_nothing_will_be_durable_nobody_waits() -> None:
-    verdict, sent = barrier(before=b"maxmemory_policy:allkeys-lru\r\n", waitaof=(1, 0))
+    verdict, sent = barrier(before=b"maxmemory_policy:allkeys-lru\r\n")
     assert not verdict.durable
-    assert "EVAL" in sent  # the lease is confirmed even so
-    assert "WAITAOF" not in sent
+    assert sent == ["INFO", "CONFIG", "CONFIG", "EVAL", "INFO", "CONFIG", "CONFIG"]  # the lease is confirmed even so
 
 
-def test_a_refused_waitaof_holds_with_its_remedy() -> None:
-    verdict, _ = barrier(waitaof=redis.ResponseError("NOPERM no"))
-    assert not verdict.durable
-    assert verdict.owned
-    assert "+waitaof" in verdict.safety.message
-
-
-def test_always_needs_no_wait_and_everysec_an_observation() -> None:
-    verdict, sent = barrier(version=b"7.0.15", fsync="always")
+@pytest.mark.parametrize("version", [b"7.0.15", b"7.2.4", b"9.1.2"])
+def test_always_needs_no_wait_and_everysec_an_observation(version: bytes) -> None:
+    """WAITAOF is believed on no version: several answer it before the write is on disk."""
+    _, sent = barrier(version=version, fsync="always")
+    assert len(sent) == 7
+    verdict, sent = barrier(version=version)
     assert verdict.durable
+    assert len(sent) == 10  # one look more
     assert "WAITAOF" not in sent
-    assert barrier(version=b"7.0.15")[0].durable
-    assert not barrier(version=b"7.0.15", after=b"aof_buffer_length:9\r\n")[0].durable
+    assert not barrier(version=version, after=b"aof_buffer_length:9\r\n")[0].durable
 
 
 def test_a_lost_lease_is_never_durable() -> None:

@@ -115,7 +115,7 @@ class FakeLink:
     def _answer(self, command: object, *words: object) -> object:
         if command == "CONFIG":
             return [b"", b"always" if words[1] == "appendfsync" else b"no"]
-        return {"EVAL": 1, "WAITAOF": [1, 0], "WAIT": self._wait, "INFO": INFO}[str(command)]
+        return {"EVAL": 1, "WAIT": self._wait, "INFO": INFO}[str(command)]
 
 
 INFO = (
@@ -148,5 +148,5 @@ def test_all_replicas_and_the_name_are_needed(
     assert verdict.safety.ok == (not message)
     assert peers.asked == ["replicas", "named"]  # the name last
     if replicas.count:
-        sent = [command for command in link.sent if command[0] in ("EVAL", "WAITAOF", "WAIT")]
-        assert sent == [("EVAL",), ("WAITAOF", 1, 0, WAIT_MS), ("WAIT", replicas.count, WAIT_MS)]
+        sent = [command for command in link.sent if command[0] in ("EVAL", "WAIT")]
+        assert sent == [("EVAL",), ("WAIT", replicas.count, WAIT_MS)]
