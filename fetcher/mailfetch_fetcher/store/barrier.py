@@ -3,8 +3,8 @@
 What Redis says of its disk speaks of earlier writes. So the barrier makes a write of its own first, on the same link on
 which the outbox was read.
 
-WAITAOF is not used: with `appendfsync everysec` Valkey 8.1 to 9.1 and Redis 7.4.0 to 7.4.2 answer it at once when the last
-fsync is less than a second old, up to a second before the write is on disk (seen with strace; redis/redis#13793).
+WAITAOF is not used: with `appendfsync everysec` Valkey 8.1 to 9.1 and Redis 7.4.0 to 7.4.2 answer it at once when the
+last fsync is less than a second old, up to a second before the write is on disk (seen with strace; redis/redis#13793).
 """
 
 from collections.abc import Callable, Sequence
