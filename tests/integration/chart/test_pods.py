@@ -146,7 +146,7 @@ def test_redis_runs_with_the_configuration(kind: Kind, tmp_path: Any) -> None:
     )
     server = RedisServer(kind=kind, password=secret["password"], config={**config, "aclfile": str(acl)})
     with server, server.client() as client:
-        wanted = {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction", "save": ""}
+        wanted = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction", "save": ""}
         wanted["maxmemory"] = str(768 << 20)
         found = client.config_get(*wanted)
         assert found == wanted
