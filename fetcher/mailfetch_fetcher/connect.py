@@ -53,7 +53,7 @@ def make_source(
     try:
         if a.spec.protocol == "POP3":
             pop3 = dataclasses.replace(pop3_settings.from_spec(a.spec, password=password), part_size=PART)
-            return Pop3Source(pop3, context=context, observe=observe)
+            return Pop3Source(pop3, context=context, observe=observe, alive=alive)
         imap = dataclasses.replace(imap_settings.from_spec(a.spec, password=password()), part_size=PART)
         return ImapSource(imap, context=context, observe=observe, alive=alive)
     except ValueError as e:

@@ -4,7 +4,8 @@ It is only for noticing that Redis lost the state or went back in time (`store.m
 Nothing of it is ever used as if it were still true. What other processes have seen comes with the assignment.
 """
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 
 from mailfetch_fetcher.contract.assignment import Assignment
 from mailfetch_fetcher.store.model import State
@@ -22,6 +23,7 @@ class Memory:
         seq: Highest `seq` that was seen of it.
         paused_at: `seq` that was seen before the store went back; 0: it did not.
         unproven: Acknowledgements that could not be proven.
+        broken: Mails during whose download the connection broke, and how often without their coming.
         pruned_at: When the ledger was last compared with a complete list, by the monotonic clock.
     """
 
@@ -30,6 +32,7 @@ class Memory:
     paused_at: int = 0
     unproven: int = 0
     pruned_at: float = float("-inf")
+    broken: Counter[str] = field(default_factory=Counter)
 
     def opened(self, state: State) -> None:
         """A session has opened the state."""

@@ -11,6 +11,10 @@ Added to everything, as `spec.schedule.timeout` may be a few milliseconds.
 """
 
 
+CONNECTING = 6
+"""Timeouts of the server that may pass before its first sign of life: a name service, several addresses."""
+
+
 class Stopped(Exception):
     """The session was asked to end: what is half done is abandoned, what is committed stays."""
 
@@ -34,6 +38,11 @@ class Pulse:
         """The session got on, and will again before two silences of the server, and `extra` seconds, have passed."""
         self._mailbox.progress(within=2 * self._timeout + SLACK + extra)
 
+    def connecting(self) -> None:
+        """As `check`, before a connection is made."""
+        self.beat(extra=CONNECTING * self._timeout)
+        self._end_if_asked()
+
     def check(self) -> None:
         """As `beat`.
 
@@ -41,5 +50,8 @@ class Pulse:
             Stopped: the session was asked to end.
         """
         self.beat()
+        self._end_if_asked()
+
+    def _end_if_asked(self) -> None:
         if self.stopping():
             raise Stopped

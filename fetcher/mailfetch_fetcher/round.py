@@ -84,7 +84,7 @@ class Round:
             Stopped: the session was asked to end.
         """
         self.downloading = True
-        self._pulse.check()
+        self._pulse.connecting()  # where a session lasts for a round only, this makes a new one
         known = self._mailbox.known
         look = self._source.snapshot(self.cursor, known=known)
         self._guard(look)
@@ -177,6 +177,7 @@ class Round:
             committer.note(absent(item), cursor=None, released=[item.ref.key])
         else:
             committer.quarantine([self._quarantine.again(item)], cursor=None)
+            self._transfer.once_more(item.ref)
 
     def _proofs(self) -> Iterator[Ref]:
         if self.proof:

@@ -34,8 +34,6 @@ from mailfetch_fetcher.work import Work
 log = logging.getLogger(__name__)
 _SOON = 5.0
 """Seconds between looks at actions that are not durable yet."""
-_CONNECTING = 6
-"""Timeouts of the server that may pass before its first sign of life: a name service, several addresses."""
 
 
 class Session:
@@ -189,7 +187,6 @@ class Session:
         self._news.opened(state, paused_at=self._paused_at())
         if moved:
             self._news.moved()
-        pulse.beat(extra=_CONNECTING * self._timeout)
         opened = opened or self._connect(pulse)
         self._news.connected(opened)
         return opened
@@ -201,7 +198,7 @@ class Session:
             observe=lambda *_: pulse.check(),
             alive=pulse.check,
         )
-        pulse.check()  # stop() may have looked for a source just before there was one
+        pulse.connecting()  # stop() may have looked for a source just before there was one
         return self._source.open()
 
     def _rounds(self, work: Work, source: Source, mailbox: Mailbox, *, push: bool, target: Target) -> None:

@@ -12,8 +12,9 @@ from mailfetch_fetcher.bodies import Bodies
 from mailfetch_fetcher.committer import Committer
 from mailfetch_fetcher.contract.assignment import Assignment
 from mailfetch_fetcher.environment import Environment
-from mailfetch_fetcher.errors import StoreError
+from mailfetch_fetcher.errors import SourceError, StoreError
 from mailfetch_fetcher.mails import build_mail, hash_of, wanted_action
+from mailfetch_fetcher.memory import Memory
 from mailfetch_fetcher.progress import Meter
 from mailfetch_fetcher.pulse import Pulse
 from mailfetch_fetcher.quarantine import log_line
@@ -24,6 +25,8 @@ from mailfetch_fetcher.store.model import Batch, Blob, Mail
 
 CHUNK = 6 * 1024 * 1024
 """Bytes of mail that one session asks for at once; its share of the process's byte budget."""
+BREAKS = 5
+"""Connections that may break at one mail until it is left out."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +59,7 @@ class Transfer:
         env: Environment,
         pulse: Pulse,
         meter: Meter,
+        memory: Memory,
         flowing: Callable[[], None],
     ) -> None:
         """Does nothing yet.
@@ -68,6 +72,7 @@ class Transfer:
             env: For the byte budget.
             pulse: Sign of life.
             meter: Is told of each commit with mails.
+            memory: Knows at which mails connections broke.
             flowing: Called after each such commit, in the writer's thread.
         """
         self._assignment = assignment
@@ -78,6 +83,7 @@ class Transfer:
         self._env = env
         self._pulse = pulse
         self._meter = meter
+        self._memory = memory
         self._flowing = flowing
         self._action = wanted_action(assignment.spec)
 
@@ -114,10 +120,39 @@ class Transfer:
         share = min(CHUNK, sum(max(ref.size, 1024) for ref in refs))
         with self._env.budget.share(share, waiting=self._pulse.check):
             committer.limit(self._mailbox.queue_room())
-            for item in self._source.fetch(refs):
+            held = {ref.key for ref in refs if self._memory.broken[ref.key] >= BREAKS}
+            items = self._source.fetch([ref for ref in refs if ref.key not in held])
+            for ref in refs:
                 self._pulse.check()
-                yield self._taken(item, committer, refetch) if isinstance(item, Message) else item
+                yield self._held(ref) if ref.key in held else self._next(ref, items, committer, refetch)
             committer.flush()
+
+    def once_more(self, ref: Ref) -> None:
+        """A mail at which connections always broke may be asked for again, once."""
+        self._memory.broken[ref.key] = min(self._memory.broken[ref.key], BREAKS - 1)
+
+    def _next(
+        self, ref: Ref, items: Iterator[Message | Absent | Unreadable], committer: Committer, refetch: str
+    ) -> Fetched | Absent | Unreadable:
+        """The next result; if the connection breaks instead, that is remembered of this mail."""
+        try:
+            item = next(items)
+            result = self._taken(item, committer, refetch) if isinstance(item, Message) else item
+        except SourceError as e:
+            if e.reason == "ConnectionFailed":
+                self._memory.broken[ref.key] += 1
+            raise
+        del self._memory.broken[ref.key]
+        return result
+
+    def _held(self, ref: Ref) -> Unreadable:
+        """A mail at which connections always break is not asked for, so that it does not stop the others."""
+        name = b""
+        if self._source.by_name:
+            listed = (mail for piece in self._source.listing() for mail in piece.mails)
+            name = next((mail.name for mail in listed if mail.ref.key == ref.key), b"")
+        detail = f"the connection broke each of the last {self._memory.broken[ref.key]} times it was asked for"
+        return Unreadable(ref=ref, cursor="", detail=detail, name=name)
 
     def _taken(self, item: Message, committer: Committer, refetch: str) -> Fetched:
         body: bytes | Blob

@@ -74,6 +74,7 @@ class Work:
             env=env,
             pulse=pulse,
             meter=self._meter,
+            memory=memory,
             flowing=news.committed,
         )
         self._quarantine = Quarantine(
@@ -150,8 +151,9 @@ class Work:
         self._run.retry()
         if REQUEST in asked:
             self._refetch.carry_out(asked[REQUEST])
-        self._names.prune(now=self._acting.deleted)
-        self._acting.deleted = False
+        if not self._source.more:  # else the list is not complete
+            self._names.prune(now=self._acting.deleted)
+            self._acting.deleted = False
         self._acting.finish()
         self._source.rest(durable=self._mailbox.durable)
         return {name: asked[name] for name in ("fetch", RESUME, REQUEST) if name in asked}

@@ -17,7 +17,7 @@ from tests.integration.fetcher.helpers import (
     log_steps,
 )
 from tests.servers import mailgen
-from tests.servers.imapfake import FakeImap
+from tests.servers.imapfake import CUT, FakeImap
 from tests.servers.pop3fake import FakePop3
 from tests.servers.redis import RedisServer, wait_until
 
@@ -186,6 +186,27 @@ def test_what_is_in_quarantine_is_tried_again_after_a_renumbering(
         assert set(records(server)) == quarantined
         assert state(server, "phase") == "Steady"
     assert len(set(bodies(server.client()))) == len(bodies(server.client())) == 8
+
+
+def test_a_mail_that_always_breaks_the_connection_is_left_out(
+    fetcher: Fetcher, server: RedisServer, fake: FakeImap
+) -> None:
+    fill(fake, 6)
+    good = b"{%d}\r\n%b"
+    fake.quirks.body = lambda mail: CUT if mail.uid == 3 else good % (len(mail.raw), mail.raw)
+    fetcher.assign(assignment(spec(fake.port)))
+    for failures in range(1, 6):
+        fetcher.wait_for(lambda r: r.failures >= failures)  # noqa: B023
+        requests = {"fetch": str(failures)}  # does not wait for the back-off
+        fetcher.assign(assignment(spec(fake.port), requests=requests))
+    fetcher.wait_for(lambda r: r.messages == 5 and r.quarantined == 1 and r.phase == "Polling")
+    assert "the connection broke" in records(server)["1/3"]["detail"]
+    fake.quirks.body = None
+    for n in ("1", "2"):  # the first time it is still left out
+        fetcher.assign(assignment(spec(fake.port), requests={"refetch": f"quarantined#{n}"}))
+        fetcher.answered("refetch", f"quarantined#{n}")
+    fetcher.caught_up(6)
+    assert len(set(bodies(server.client()))) == 6
 
 
 def test_pop3(fetcher: Fetcher, server: RedisServer) -> None:
