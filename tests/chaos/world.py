@@ -4,16 +4,18 @@ The fetcher runs as a process of its own (`mailfetch-fetcher run -f FILE`) and i
 judged in `judge`, which shares nothing with it: raw IMAP on one side, raw Redis on the other.
 """
 
+import contextlib
+import itertools
 import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +23,7 @@ from typing import Any, Literal
 from tests.chaos import judge
 from tests.servers import checker, mailgen
 from tests.servers.dovecot import Dovecot
-from tests.servers.redis import free_port, wait_until
+from tests.servers.redis import wait_until
 
 Protocol = Literal["IMAP", "POP3"]
 Action = Literal["None", "MarkSeen", "Delete", "Move"]
@@ -60,7 +62,7 @@ class Fetcher:
 
     def __init__(self, world: "World", pod_uid: str, *, variables: Mapping[str, str]) -> None:
         self.pod_uid = pod_uid
-        self.http = free_port()
+        self.http = quiet_port()
         self.log = world.directory / f"{pod_uid}-{self.http}.log"
         command = [sys.executable, "-m", "mailfetch_fetcher.main", "run", "--yes", "-f", str(world.manifest)]
         command += ["--redis", world.setup.redis_url, "--http", str(self.http)]
@@ -281,7 +283,19 @@ class World:
                 imap.create("Done")
 
 
-@contextmanager
+def quiet_port() -> int:
+    """A free port that no outgoing connection takes before it is used: below those that the kernel hands out."""
+    for port in _ports:
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError
+
+
+_ports = itertools.cycle(range(12_000 + os.getpid() % 180 * 100, 12_100 + os.getpid() % 180 * 100))
+
+
+@contextlib.contextmanager
 def world(**parts: Any) -> Iterator[World]:
     """A world that leaves no process behind."""
     made = World(**parts)
