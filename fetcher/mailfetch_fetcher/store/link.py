@@ -48,7 +48,7 @@ class _TlsConnection(redis.Connection):
 
 
 class Link:
-    """A connected socket; `call` and `pipeline` fail for ever after the first I/O error. May be used by several threads.
+    """A connected socket for any thread; `call` and `pipeline` fail for ever after the first I/O error.
 
     Attributes:
         target: Where it leads.
