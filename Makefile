@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VENV = $(shell hack/venv.sh)
 CODE = operator fetcher tests hack
 
-.PHONY: help demo demo-down test deps lint format type unit integration crd e2e generate lock image venv clean
+.PHONY: help demo demo-down test deps lint format type unit integration crd e2e conformance generate lock image venv clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ crd: ## the CRD, the operator and the plugin against a real kube-apiserver
 
 e2e: ## the whole node: operator, fetchers, chart (as root)
 	@$(VENV)/bin/python -m pytest -q tests/e2e
+
+conformance: ## one suite against Dovecot, Courier, GreenMail and popa3d, which it fetches (as root)
+	@hack/conformance.sh
 
 generate: ## copies the CRD into the chart and the reference docs
 	@$(VENV)/bin/python hack/generate.py

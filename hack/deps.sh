@@ -13,6 +13,7 @@ containerd=containerd
 containernetworking-plugins=/usr/lib/cni/ptp
 dovecot-core=/usr/sbin/dovecot
 dovecot-imapd=/usr/lib/dovecot/imap
+dovecot-pop3d=/usr/lib/dovecot/pop3
 faketime=faketime
 iproute2=ip
 iptables=iptables

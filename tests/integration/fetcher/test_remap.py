@@ -60,5 +60,4 @@ def test_20_000_known_mails_are_recognised(
     await_round(fetcher, KNOWN + NEW)
     read = proxy.passed["to_client"] - before
     assert len(bodies(client)) == NEW
-    print(f"{read} bytes were read")
     assert read < MOST, f"{read} bytes were read"
