@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VENV = $(shell hack/venv.sh)
 CODE = operator fetcher tests hack
 
-.PHONY: help demo demo-down test deps lint format type unit integration crd e2e conformance generate lock image venv clean
+.PHONY: help demo demo-down test chaos deps lint format type unit integration crd e2e conformance generate lock image venv clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,10 @@ demo-down: ## ends the demo and removes what it left
 
 test: ## everything: lint, unit, integration, CRD, end to end (as root; 45 minutes at most, 15 when warm)
 	@hack/test.sh
+
+chaos: ## every fault at every fault point, into docs/guarantees.md (as root; about half an hour)
+	@hack/deps.sh
+	@$(VENV)/bin/python hack/chaos.py
 
 deps: ## installs the Debian packages that tests and demo need (as root)
 	@hack/deps.sh

@@ -52,7 +52,8 @@ def chosen(cases: Sequence[Case], *, seed: int) -> list[Case]:
     """Those of this run: all, or a sample: one for each point and for each fault; of these the part of this worker."""
     if SAMPLE:
         cases = _sample(cases, random.Random(seed))
-    return [case for k, case in enumerate(cases) if k % PARTS == PART - 1]
+    mixed = random.Random(PARTS).sample(cases, len(cases))  # the slow ones stand side by side
+    return [case for k, case in enumerate(mixed) if k % PARTS == PART - 1]
 
 
 def _of_fetchers() -> Iterator[Case]:
