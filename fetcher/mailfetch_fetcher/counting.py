@@ -3,7 +3,7 @@
 from mailfetch_fetcher.baseline import BASELINE, since_of
 from mailfetch_fetcher.contract.assignment import Assignment
 from mailfetch_fetcher.contract.probe import Estimate
-from mailfetch_fetcher.reset import RESET, wanted_from
+from mailfetch_fetcher.reset import RESET
 from mailfetch_fetcher.sources.base import Snapshot
 from mailfetch_fetcher.sources.source import Source
 from mailfetch_fetcher.store import hashes
@@ -70,14 +70,11 @@ def _after_reset(source: Source, a: Assignment, state: State, ledger: LedgerView
     if look.total > COMPARED:
         notes = [f"{reason}: all mails are counted as new, most of them are probably in the queue already"]
         return _estimate(look, new=look.total, mailbox="Known", method="Count", notes=notes, doubtful=True)
-    wanted, new, total = wanted_from(a, state), 0, 0
+    new, total = 0, 0
     for piece in source.listing():
         known = ledger.walk([mail.name for mail in piece.mails])
         total += len(piece.mails)
-        new += sum(
-            not is_known and (mail.received is None or mail.received >= wanted)
-            for mail, is_known in zip(piece.mails, known, strict=True)
-        )
+        new += known.count(False)
     notes = [f"{reason}: of {total} mails {new} are not recognised"]
     return _estimate(look, new=new, mailbox="Known", method="Comparison", notes=notes)
 

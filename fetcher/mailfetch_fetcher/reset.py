@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from mailfetch_fetcher.baseline import STEADY, since_of
+from mailfetch_fetcher.baseline import STEADY
 from mailfetch_fetcher.committer import Committer
 from mailfetch_fetcher.contract.assignment import Assignment
 from mailfetch_fetcher.contract.report import NoticeReason
@@ -23,7 +23,7 @@ from mailfetch_fetcher.round import Round
 from mailfetch_fetcher.sources.base import Listed, Ref, Unreadable
 from mailfetch_fetcher.sources.source import Source
 from mailfetch_fetcher.store.mailbox import Mailbox
-from mailfetch_fetcher.store.model import Batch, LogLine, State
+from mailfetch_fetcher.store.model import Batch, LogLine
 from mailfetch_fetcher.transfer import Transfer, chunks, without_cursor
 from mailfetch_fetcher.translate import Translation
 
@@ -40,9 +40,8 @@ class Census:
     Attributes:
         total: Mails of the mailbox.
         matched: Those that the ledger knows.
-        unwanted: Unknown ones that `spec.backlog` never wanted.
         old: Unknown ones that were there before the last mail was downloaded.
-        unknown: All unknown ones that are wanted.
+        unknown: All unknown ones.
         refs: Of them, as long as they are few.
         cursor: Cursor behind the walk.
         anchor: The last mail, for recognising the mailbox later.
@@ -50,7 +49,6 @@ class Census:
 
     total: int = 0
     matched: int = 0
-    unwanted: int = 0
     old: int = 0
     unknown: int = 0
     refs: list[Ref] = field(default_factory=list)
@@ -110,7 +108,6 @@ class Reset:
         self._extra = {"namespace": assignment.namespace, "connection": assignment.name}
         self._translation = Translation(())
         self._last = -1
-        self._wanted = 0
         self._aside: set[str] = set()
         """Refs that went into quarantine: the ledger must not know them, as their records go with the next reset."""
 
@@ -128,7 +125,6 @@ class Reset:
         if (phase := f"{RESET} {self._uid_validity}") != state.phase:
             self._mailbox.commit(Batch(phase=phase, log=[LogLine(step="reset", fields={"detail": f"begins: {why}"})]))
         self._last = seconds_of(self._mailbox.last_message())
-        self._wanted = wanted_from(self._assignment, state)
         found = self._walk()
         self._decide(found, why)
         self._meter.begin(found.unknown)
@@ -176,9 +172,6 @@ class Reset:
             found.matched += 1
             self._run.proof = self._run.proof or mail.ref
             self._translation.saw(mail.ref.key, digest)
-            return None
-        if mail.received is not None and mail.received < self._wanted:
-            found.unwanted += 1
             return None
         found.unknown += 1
         found.old += mail.received is None or mail.received <= self._last
@@ -230,12 +223,3 @@ class Reset:
 def seconds_of(moment: str) -> int:
     """Seconds since 1970 of an RFC 3339 text; -1 if it is empty."""
     return int(datetime.fromisoformat(moment).timestamp()) if moment else -1
-
-
-def wanted_from(assignment: Assignment, state: State) -> int:
-    """Seconds since 1970: unknown mails from before are those that `spec.backlog` did not want; 0: all are wanted."""
-    backlog = assignment.spec.backlog
-    if backlog.start_from == "Beginning":
-        return 0
-    since = since_of(backlog)
-    return max(seconds_of(state.created), 0) if since is None else since

@@ -2,8 +2,8 @@
 
 It has the Redis mount of a fetcher (no Secrets of mailboxes), and the assignment of its one connection
 (`assignment.encode`) in `VARIABLE`. It removes what Redis holds of that connection, and may begin anew after a crash.
-Exit status 0: nothing of it is left; then the operator lets the MailConnection go. Any other: the result with a `problem`
-stands in `probe.PATH`, and it is tried again.
+Exit status 0: nothing of it is left; then the operator lets the MailConnection go. Any other: the result with a
+`problem` stands in `probe.PATH`, and it is tried again.
 """
 
 import msgspec

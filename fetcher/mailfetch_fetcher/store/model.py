@@ -198,7 +198,6 @@ class State:
             `Reset <what>` (mails must be recognised anew before the cursor counts again).
         refetch: JSON of the last refetch request and how far it came, or empty.
         group_seen: JSON of what was last seen of the consumer group of `Acknowledged`, or empty.
-        created: When it was made, RFC 3339; empty in states of the first version.
         reset_approved: People approved again after the reset began: nothing more is asked.
         went_back: By how many transitions the store lies behind what was seen before (an older copy was restored, or
             a failover lost them); 0: it does not.
@@ -218,5 +217,4 @@ class State:
     phase: str = "Steady"
     refetch: str = ""
     group_seen: str = ""
-    created: str = ""
     reset_approved: bool = False

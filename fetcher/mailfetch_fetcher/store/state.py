@@ -73,7 +73,6 @@ def decode_state(fields: Mapping[str, str], *, messages: int = 0) -> State | Non
             phase=fields.get("phase", "Steady"),
             refetch=fields.get("refetch", ""),
             group_seen=fields.get("groupSeen", ""),
-            created=fields.get("created", ""),
         )
     except (KeyError, ValueError) as e:
         raise StoreError(

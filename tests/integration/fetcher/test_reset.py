@@ -178,10 +178,12 @@ def test_old_mails_that_were_never_wanted_stay_unwanted(
     leave(fetcher)
     account.dovecot.set_uid_validity(account.user, 4711)
     account.dovecot.deliver(account.user, mailgen.make_mail(21))
+    with account.dovecot.client(account.user, folder="INBOX") as imap:  # moved in meanwhile, with the date of old
+        imap.append("INBOX", "", '"01-Jan-2020 00:00:00 +0000"', mailgen.make_mail(22))
     fetcher.assign(assignment(spec))
-    fetcher.caught_up(2)
-    assert "1 mails were recognised and 1 downloaded" in fetcher.noticed("MailboxReset")
-    assert len(bodies(server.client())) == 2
+    fetcher.caught_up(3)
+    assert "21 mails were recognised and 2 downloaded" in fetcher.noticed("MailboxReset")
+    assert len(bodies(server.client())) == 3
 
 
 # ---- faults ----

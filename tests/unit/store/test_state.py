@@ -97,7 +97,7 @@ def test_fields_that_the_first_version_lacked_have_defaults() -> None:
         del fields[name]
     state = decode_state(fields)
     assert state
-    assert (state.phase, state.refetch, state.group_seen, state.created) == ("Steady", "", "", "")
+    assert (state.phase, state.refetch, state.group_seen) == ("Steady", "", "")
 
 
 def test_a_new_state_can_be_read() -> None:
