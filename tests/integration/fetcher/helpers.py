@@ -193,6 +193,10 @@ class Account:
         """SHA-256 of what the mailbox holds, sorted."""
         return sorted(original.sha256 for original in checker.read_mailbox(self.mailbox()).values())
 
+    def left(self) -> int:
+        """Mails in the mailbox; may be asked for while mails are being deleted."""
+        return len(self.dovecot.flags(self.user))
+
     def mailbox(self, folder: str = "INBOX") -> checker.Mailbox:
         """For the checker."""
         return checker.Mailbox(
