@@ -24,6 +24,7 @@ COMMON: Final = catalogue.points(catalogue.COMMON)
 BLOBS: Final = catalogue.points(catalogue.BLOBS)
 MAIL: Final = catalogue.points(catalogue.MAIL)
 RESETS: Final = catalogue.points(catalogue.RESETS)
+STARTS: Final = catalogue.points(catalogue.STARTS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +60,7 @@ def chosen(cases: Sequence[Case], *, seed: int) -> list[Case]:
 def _of_fetchers() -> Iterator[Case]:
     yield from _spread(COMMON, ("kill", "kill, other pod", "cut", "zombie", "SIGTERM"))
     yield from _spread(COMMON, ("silence", "lease lost", "two at once"), one_server=True)
-    yield from _spread((*BLOBS, *MAIL, *RESETS), ("kill", "cut", "zombie"))
+    yield from _spread((*BLOBS, *MAIL, *RESETS, *STARTS), ("kill", "cut", "zombie"))
     yield from _spread((*BLOBS, *MAIL, *RESETS), ("silence", "two at once"), one_server=True)
 
 

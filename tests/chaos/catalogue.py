@@ -13,8 +13,8 @@ from tests.chaos.trap import Place, Step, Then, Via
 Server = Literal["imap", "imap-old", "pop3"]
 """Dovecot as it is; without MOVE (mails are copied, then removed); over POP3."""
 Action = Literal["None", "MarkSeen", "Delete", "Move"]
-Prepared = Literal["new", "known", "reset"]
-"""What was before: nothing; half of the mails downloaded; the same, and then the server numbered its mails anew."""
+Prepared = Literal["new", "known", "reset", "baseline", "refetch"]
+"""What was before: nothing; half of the mails known; the same, and numbered anew; mails not wanted; all known."""
 
 PATTERNS: Final = {
     # Scripts, by what makes each of them what it is.
@@ -53,64 +53,75 @@ PATTERNS: Final = {
 # A step: via side PATTERN[#n][~ANSWER] place [cut]. Steps on the way let everything pass, or cut the connection.
 # Occurrences are counted from the moment when the session has its lease, or from the start where there is a "^".
 COMMON: Final = r"""
-c1  | lease taken, answer unread     | ^ redis reply TAKE before                           | all      | any
-c1  | lease taken, answer read       | ^ redis reply TAKE after                            | all      | any
-c2  | state read                     | ^ redis reply STATE#2 after                         | all      | any
-c3  | commit not sent                | redis request COMMIT before                         | all      | any
-c3  | second commit not sent         | redis request COMMIT#2 before                       | all      | any
-c4  | commit half sent               | redis request COMMIT half                           | all      | any
-c5  | commit sent, nothing heard     | redis request COMMIT#2 after                        | all      | any
-c6  | commit done, answer unread     | redis reply COMMIT before                           | all      | any
-c6  | commit done, answer half read  | redis reply COMMIT#2 half                           | all      | any
-c7  | commit's answer read           | redis reply COMMIT after                            | all      | any
-c8  | commit sent again, answer unread | redis reply COMMIT before cut > redis reply COMMIT before | all      | any
-c9  | barrier's write sent           | redis request BARRIER after                         | all      | acting
-c10 | waiting for the disk           | redis request BARRIER after > redis request DISK after | all      | acting
-c10 | disk's answer unread           | redis request BARRIER after > redis reply DISK before | all      | acting
-c11 | outbox read                    | redis reply OUTBOX after                            | all      | acting
-c11 | before the action              | mail request TOUCH before                           | all      | acting
-c12 | action done, not settled       | redis request SETTLE before                         | all      | acting
-c13 | settled, answer unread         | redis reply SETTLE before                           | all      | acting
+c1  | lease taken, answer unread    | ^ redis reply TAKE before                                 | all      | any
+c1  | lease taken, answer read      | ^ redis reply TAKE after                                  | all      | any
+c2  | state read                    | ^ redis reply STATE#2 after                               | all      | any
+c3  | commit not sent               | redis request COMMIT before                               | all      | any
+c3  | second commit not sent        | redis request COMMIT#2 before                             | all      | any
+c4  | commit half sent              | redis request COMMIT half                                 | all      | any
+c5  | commit sent, nothing heard    | redis request COMMIT#2 after                              | all      | any
+c6  | commit done, answer unread    | redis reply COMMIT before                                 | all      | any
+c6  | commit done, answer half read | redis reply COMMIT#2 half                                 | all      | any
+c7  | commit's answer read          | redis reply COMMIT after                                  | all      | any
+c8  | commit sent twice, unanswered | redis reply COMMIT before cut > redis reply COMMIT before | all      | any
+c9  | barrier's write sent          | redis request BARRIER after                               | all      | acting
+c10 | waiting for the disk          | redis request BARRIER after > redis request DISK after    | all      | acting
+c10 | disk's answer unread          | redis request BARRIER after > redis reply DISK before     | all      | acting
+c11 | outbox read                   | redis reply OUTBOX after                                  | all      | acting
+c11 | before the action             | mail request TOUCH before                                 | all      | acting
+c12 | action done, not settled      | redis request SETTLE before                               | all      | acting
+c13 | settled, answer unread        | redis reply SETTLE before                                 | all      | acting
 """
 BLOBS: Final = r"""
-b1  | before the first part          | redis request PART before                           | all      | any
-b2  | part half sent                 | redis request PART#2 half                           | all      | any
-b2  | part's answer lost             | redis reply PART#2 before                           | all      | any
-b3  | last part written              | redis reply PART after > redis request COMMIT before | all      | any
+b1  | before the first part         | redis request PART before                                 | all      | any
+b2  | part half sent                | redis request PART#2 half                                 | all      | any
+b2  | part's answer lost            | redis reply PART#2 before                                 | all      | any
+b3  | last part written             | redis reply PART after > redis request COMMIT before      | all      | any
 """
 MAIL: Final = r"""
-i1  | folder opened                  | mail reply SELECT after                             | imap*    | any
-i2  | anchor looked at               | mail part HEADER half                               | imap*    | any      | known
-i3  | list half read                 | mail part LIST#3 half                               | imap*    | any
-i3  | list read                      | mail reply LIST after                               | imap*    | any
-i5  | inside a mail                  | mail part BODY#2 half                               | imap*    | any
-i5  | between two mails              | mail part BODY#4 after                              | imap*    | any
-i6  | inside a large mail            | mail part BODY~LARGE half                           | imap*    | any
-i7  | STORE half sent                | mail request SEEN half                              | imap*    | MarkSeen
-i7  | STORE done, answer lost        | mail reply SEEN before                              | imap*    | MarkSeen
-i8  | before COPY                    | mail request COPY before                            | imap-old | Move
-i8  | COPY done, answer lost         | mail reply COPY before                              | imap-old | Move
-i8  | COPY done, phase unwritten     | mail reply COPY after > redis request PHASE before  | imap-old | Move
-i9  | copied, before \Deleted        | mail request DELETED before                         | imap-old | Move
-i10 | \Deleted, before EXPUNGE       | mail request EXPUNGE before                         | imap*    | Delete
-i10 | EXPUNGE half answered          | mail part EXPUNGE#2 half                            | imap*    | Delete
-i11 | MOVE half sent                 | mail request MOVE half                              | imap     | Move
-i11 | MOVE done, answer lost         | mail reply MOVE before                              | imap     | Move
-p1  | UIDL half read                 | mail reply UIDL half                                | pop3     | any
-p2  | inside a mail                  | mail reply RETR#2 half                              | pop3     | any
-p3  | retrieved, not committed       | mail reply RETR#3 after > redis request COMMIT before | pop3     | any
-p4  | some DELE sent                 | mail reply DELE#4 before                            | pop3     | Delete
-p5  | all DELE, before QUIT          | mail request DELE after > mail request QUIT before  | pop3     | Delete
-p6  | QUIT sent, nothing heard       | mail request DELE after > mail request QUIT after   | pop3     | Delete
-p6  | QUIT done, answer lost         | mail reply QUIT before                              | pop3     | any
-p7  | QUIT answered, outbox not emptied | mail reply QUIT after > redis request SETTLE before | pop3     | Delete
+i1  | folder opened                 | mail reply SELECT after                                   | imap*    | any
+i2  | anchor looked at              | mail part HEADER half                                     | imap*    | any  | known
+i3  | list half read                | mail part LIST#3 half                                     | imap*    | any
+i3  | list read                     | mail reply LIST after                                     | imap*    | any
+i5  | inside a mail                 | mail part BODY#2 half                                     | imap*    | any
+i5  | between two mails             | mail part BODY#4 after                                    | imap*    | any
+i6  | inside a large mail           | mail part BODY~LARGE half                                 | imap*    | any
+i7  | STORE half sent               | mail request SEEN half                                    | imap*    | MarkSeen
+i7  | STORE done, answer lost       | mail reply SEEN before                                    | imap*    | MarkSeen
+i8  | before COPY                   | mail request COPY before                                  | imap-old | Move
+i8  | COPY done, answer lost        | mail reply COPY before                                    | imap-old | Move
+i8  | COPY done, phase unwritten    | mail reply COPY after > redis request PHASE before        | imap-old | Move
+i9  | copied, before \Deleted       | mail request DELETED before                               | imap-old | Move
+i10 | \Deleted, before EXPUNGE      | mail request EXPUNGE before                               | imap*    | Delete
+i10 | EXPUNGE half answered         | mail part EXPUNGE#2 half                                  | imap*    | Delete
+i11 | MOVE half sent                | mail request MOVE half                                    | imap     | Move
+i11 | MOVE done, answer lost        | mail reply MOVE before                                    | imap     | Move
+p1  | UIDL half read                | mail reply UIDL half                                      | pop3     | any
+p2  | inside a mail                 | mail reply RETR#2 half                                    | pop3     | any
+p3  | retrieved, not committed      | mail reply RETR#3 after > redis request COMMIT before     | pop3     | any
+p4  | some DELE sent                | mail reply DELE#4 before                                  | pop3     | Delete
+p5  | all DELE, before QUIT         | mail request DELE after > mail request QUIT before        | pop3     | Delete
+p6  | QUIT sent, nothing heard      | mail request DELE after > mail request QUIT after         | pop3     | Delete
+p6  | QUIT done, answer lost        | mail reply QUIT before                                    | pop3     | any
+p7  | QUIT answered, not settled    | mail reply QUIT after > redis request SETTLE before       | pop3     | Delete
+p9  | removed, ledger not pruned    | mail request DELE after > redis reply SETTLE after        | pop3     | Delete
 """
 RESETS: Final = r"""
-r1  | new UIDVALIDITY seen           | mail reply SELECT after                             | imap*    | any      | reset
-r2  | in the middle of the walk      | mail part HEADER~HIT#3 half                         | imap*    | any      | reset
-r3  | in the middle of the download  | mail part BODY half                                 | imap*    | any      | reset
-r3  | download done, answer unread   | mail reply BODY after > redis reply COMMIT before   | imap*    | any      | reset
-r4  | last commit, answer unread     | mail reply BODY after > redis reply COMMIT#2 before | imap*    | any      | reset
+r1  | new UIDVALIDITY seen          | mail reply SELECT after                                   | imap*    | any  | reset
+r2  | in the middle of the walk     | mail part HEADER~HIT#3 half                               | imap*    | any  | reset
+r3  | in the middle of the download | mail part BODY half                                       | imap*    | any  | reset
+r3  | download done, answer unread  | mail reply BODY after > redis reply COMMIT before         | imap*    | any  | reset
+r4  | last commit, answer unread    | mail reply BODY after > redis reply COMMIT#2 before       | imap*    | any  | reset
+"""
+STARTS: Final = r"""
+s1  | baseline not committed        | redis request COMMIT before                               | all      | any  | baseline
+s2  | baseline half sent            | redis request COMMIT half                                 | all      | any  | baseline
+s3  | baseline done, answer unread  | redis reply COMMIT before                                 | all      | any  | baseline
+f1  | asked again, nothing done     | ^ redis reply TAKE after                                  | all      | None | refetch
+f2  | in the middle of the list     | mail part BODY#2 half                                     | imap*    | None | refetch
+f2  | in the middle of the list     | mail reply RETR#2 half                                    | pop3     | None | refetch
+f3  | done, answer unread           | redis reply COMMIT before                                 | all      | None | refetch
+f3  | all done, answer unread       | redis reply COMMIT#2 before                               | all      | None | refetch
 """
 
 

@@ -59,7 +59,7 @@ def check_end(world: World) -> None:
 def verdict_of(world: World, *, touches: Sequence[Sent] = (), moments: Moments | None = None) -> Verdict:
     """Everything that can be compared at the end."""
     entries = world.entries()
-    found = checker.compare_contents(world.originals, entries)
+    found = checker.compare_contents(world.wanted(), entries)
     verdict = Verdict(lost=len(found.lost), doubled=len(found.doubled) + len(found.doubled_ids))
     verdict.notes += [
         f"{name}: {getattr(found, name)[:5]}" for name in ("unknown", "wrong_claims") if getattr(found, name)
@@ -126,7 +126,7 @@ def _log(world: World, entries: Sequence[checker.Entry]) -> list[str]:
 def _ledger(world: World, entries: Sequence[checker.Entry]) -> list[str]:
     """As many words as mails (on POP3, those that were deleted may have been pruned)."""
     words = sum(world.client.scard(key) for key in world.client.scan_iter(f"{world.keys}:known:*", count=1000))
-    most = len({entry.id for entry in entries})
+    most = len(world.originals)  # also those that were there before the baseline, and none twice
     least = 0 if world.setup.protocol == "POP3" and world.action == "Delete" else most
     return [] if least <= words <= most else [f"the ledger holds {words} words for {most} mails"]
 

@@ -23,6 +23,7 @@ from tests.chaos.trap import Trap
 from tests.chaos.world import Setup, world
 from tests.servers.certs import Certificates
 from tests.servers.dovecot import Dovecot
+from tests.servers.redis import wait_until
 
 RESULTS = os.environ.get("MAILFETCH_CHAOS_RESULTS", "")
 WORN = 25
@@ -94,14 +95,16 @@ def scene(case: Case, rooms: Rooms, rng: random.Random) -> Iterator[Scene]:
         for tap in (mail, *taps):
             stack.callback(tap.close)
         stack.callback(trap.unset)
-        schedule = {"timeout": SILENT} if case.fault in WAITING else {}
+        spec = {"schedule": {"timeout": SILENT} if case.fault in WAITING else {}}
+        if case.point.prepared == "baseline":
+            spec["backlog"] = {"startFrom": "Now"}
         setup = Setup(
             mail_port=mail.port,
             redis_url=url,
             action=case.action,
             protocol="POP3" if pop3 else "IMAP",
             encrypted=False,
-            spec={"schedule": schedule},
+            spec=spec,
         )
         made = stack.enter_context(
             world(
@@ -134,6 +137,8 @@ def run_case(case: Case, rooms: Rooms, rng: random.Random) -> Verdict:
             )
             stopped.world.check_now()
             STRIKES[case.fault](stopped)
+            if case.point.prepared == "baseline":
+                mails_after_the_baseline(stopped)
             verdict = finish(stopped)
     finally:
         record(case, verdict, seconds=time.monotonic() - began)
@@ -141,23 +146,41 @@ def run_case(case: Case, rooms: Rooms, rng: random.Random) -> Verdict:
 
 
 def prepare(case: Case, stopped: Scene) -> None:
-    """Fills the mailbox; half of it may be known already, and numbered anew."""
-    made = stopped.world
-    if case.point.prepared == "new":
-        made.fill(SMALL, stopped.rng, large=LARGE)
+    """Fills the mailbox; some of it may be known already, numbered anew, not wanted, or asked for again."""
+    made, rng, prepared = stopped.world, stopped.rng, case.point.prepared
+    if prepared == "new":
+        made.fill(SMALL, rng, large=LARGE)
+        return
+    if prepared == "baseline":
+        made.fill(SMALL, rng, large=())
+        made.kept = made.unwanted = set(made.originals)
         return
     made.configure(action="None")
-    made.fill(SMALL, stopped.rng, large=())
+    made.fill(SMALL, rng, large=LARGE if prepared == "refetch" else ())
     made.start("pod-0")
     made.wait_until_done()
     made.stop(made.fetchers[0])
-    known = {mail.sha256 for mail in made.originals.values()}
     made.configure(action=case.action)
-    if case.point.prepared == "reset":
-        made.dovecot.set_uid_validity(made.user, 1_000_000 + stopped.rng.randrange(10**6))
+    if prepared == "refetch":
+        made.again = set(made.originals)
+        made.requests = {"refetch": "since:2000-01-01#1"}
+        return
+    known = {mail.sha256 for mail in made.originals.values()}
+    if prepared == "reset":
+        made.dovecot.set_uid_validity(made.user, 1_000_000 + rng.randrange(10**6))
     made.originals = {}
-    made.fill(SMALL // 2, stopped.rng, large=LARGE)
+    made.fill(SMALL // 2, rng, large=LARGE)
     made.kept = {uid for uid, mail in made.originals.items() if mail.sha256 in known}
+
+
+def mails_after_the_baseline(stopped: Scene) -> None:
+    """New mails, as soon as the baseline stands; who only polls is started anew, to look at once."""
+    made = stopped.world
+    wait_until(lambda: made.client.hget(f"{made.keys}:state", "phase") == b"Steady", what="the baseline")
+    for fetcher in list(made.fetchers):
+        made.stop(fetcher)
+    made.fill(SMALL, stopped.rng, large=LARGE)
+    made.start("pod-9")
 
 
 def finish(stopped: Scene) -> Verdict:

@@ -64,8 +64,11 @@ class Fetcher:
         self.pod_uid = pod_uid
         self.http = quiet_port()
         self.log = world.directory / f"{pod_uid}-{self.http}.log"
-        command = [sys.executable, "-m", "mailfetch_fetcher.main", "run", "--yes", "-f", str(world.manifest)]
+        words = ["tests.chaos.pod"] if world.requests else ["mailfetch_fetcher.main", "run", "--yes"]
+        command = [sys.executable, "-m", *words, "-f", str(world.manifest)]
         command += ["--redis", world.setup.redis_url, "--http", str(self.http)]
+        for name, value in world.requests.items():
+            command += ["--request", f"{name}={value}"]
         set_for_it = {"POD_UID": pod_uid, "MAILFETCH_LEASE_SECONDS": str(world.setup.lease), **variables}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | set_for_it)
@@ -98,6 +101,9 @@ class World:
     Attributes:
         originals: Every mail that was ever in the folder, by UID, unless people removed it meanwhile.
         kept: UIDs that no action is wanted for (they were known before the action was set).
+        unwanted: UIDs of mails that are not to be downloaded (they were there before the baseline).
+        again: UIDs of mails that are to be downloaded once more.
+        requests: Annotations that people have set; with them the fetcher runs as in a pod.
         variables: Environment of the fetchers that are started from now on.
     """
 
@@ -123,6 +129,9 @@ class World:
         self.fetchers: list[Fetcher] = []
         self.originals: dict[int, checker.Original] = {}
         self.kept: set[int] = set()
+        self.unwanted: set[int] = set()
+        self.again: set[int] = set()
+        self.requests: dict[str, str] = {}
         self.variables: dict[str, str] = {}
         self._stream = stream
         self.configure()
@@ -203,17 +212,22 @@ class World:
             return {uid for uid, names in flags.items() if "\\seen" not in names}
         return set(flags)
 
+    def wanted(self) -> dict[int, checker.Original]:
+        """What must be in the stream; a mail that comes once more stands here under a second key."""
+        once = {uid: mail for uid, mail in self.originals.items() if uid not in self.unwanted}
+        return once | {uid + 2**40: self.originals[uid] for uid in self.again}
+
     def entries(self) -> list[checker.Entry]:
         return checker.read_stream(self.client, self.queue)
 
     def check_now(self) -> None:
         """At any moment: nothing doubled, and nothing touched whose mail is not in the stream."""
         touched = set(self.originals) - self.untouched()  # read before the stream, which only grows
-        judge.check_now(self.originals, self.entries(), touched=touched)
+        judge.check_now(self.wanted(), self.entries(), touched=touched - self.unwanted)
 
     def done(self) -> bool:
         """Every mail is in the stream and every action carried out."""
-        return self.stored() >= len(self.originals) and self.pending() == 0
+        return self.stored() >= len(self.wanted()) and self.pending() == 0
 
     def wait_until_done(self, *, seconds: float = DEADLINE) -> None:
         """The fetchers that run get there by themselves."""
@@ -231,7 +245,7 @@ class World:
     def told(self) -> str:
         """For messages of failed tests."""
         logs = "".join(f"\n--- {f.pod_uid}: {f.report()}\n{f.log.read_text()[-3000:]}" for f in self.fetchers)
-        return f"{self.stored()} of {len(self.originals)} stored, {self.pending()} actions pending{logs}"
+        return f"{self.stored()} of {len(self.wanted())} stored, {self.pending()} actions pending{logs}"
 
     def judge(self) -> None:
         """The end: exactly once, byte for byte; every action done, nothing left over; the lease given back."""
@@ -251,7 +265,7 @@ class World:
 
     # -- the manifest ----------------------------------------------------------------------
 
-    def configure(self, *, action: Action | None = None, annotations: Mapping[str, str] | None = None) -> None:
+    def configure(self, *, action: Action | None = None) -> None:
         """Writes the manifest that the next fetcher reads."""
         setup = self.setup
         self.action = action or self.action
@@ -270,12 +284,11 @@ class World:
         }
         for name, value in setup.spec.items():
             spec[name] = {**spec[name], **value} if name in spec and isinstance(value, dict) else value
-        metadata: dict[str, Any] = {"name": "chaos"} | ({"annotations": dict(annotations)} if annotations else {})
         secrets = {
             "mailbox": {"password": self.dovecot.password(self.user)},
             "ca": {"ca.crt": self.dovecot.certificates.ca.read_text()},
         }
-        documents: list[dict[str, Any]] = [{"kind": "MailConnection", "metadata": metadata, "spec": spec}]
+        documents: list[dict[str, Any]] = [{"kind": "MailConnection", "metadata": {"name": "chaos"}, "spec": spec}]
         documents += [{"kind": "Secret", "metadata": {"name": n}, "stringData": v} for n, v in secrets.items()]
         self.manifest.write_text("\n---\n".join(map(json.dumps, documents)))
         if self.action == "Move":
