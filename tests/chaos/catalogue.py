@@ -49,79 +49,81 @@ PATTERNS: Final = {
     "HIT": r"\* \d+ FETCH .*\{\d+\}\r\n",
 }
 
-# id | what | steps, joined by ">" | servers | actions ("acting": all but None) | what was before
-# A step: via side PATTERN[#n][~ANSWER] place [cut]. Steps on the way let everything pass, or cut the connection.
-# Occurrences are counted from the moment when the session has its lease, or from the start where there is a "^".
+SIDES: Final[dict[str, Side]] = {">": "request", "<": "reply", "*": "part"}
+# id | what | steps, joined by ";" | servers | actions ("acting": all but None) | what was before
+# A step: via, ">" request "<" answer "*" part of an answer, PATTERN[#n][~ANSWER], place, maybe "cut" (steps on the way
+# let everything pass, or cut the connection). Occurrences are counted from the moment when the session has its lease;
+# with "^" from the start.
 COMMON: Final = r"""
-c1  | lease taken, answer unread    | ^ redis reply TAKE before                                 | all      | any
-c1  | lease taken, answer read      | ^ redis reply TAKE after                                  | all      | any
-c2  | state read                    | ^ redis reply STATE#2 after                               | all      | any
-c3  | commit not sent               | redis request COMMIT before                               | all      | any
-c3  | second commit not sent        | redis request COMMIT#2 before                             | all      | any
-c4  | commit half sent              | redis request COMMIT half                                 | all      | any
-c5  | commit sent, nothing heard    | redis request COMMIT#2 after                              | all      | any
-c6  | commit done, answer unread    | redis reply COMMIT before                                 | all      | any
-c6  | commit done, answer half read | redis reply COMMIT#2 half                                 | all      | any
-c7  | commit's answer read          | redis reply COMMIT after                                  | all      | any
-c8  | commit sent twice, unanswered | redis reply COMMIT before cut > redis reply COMMIT before | all      | any
-c9  | barrier's write sent          | redis request BARRIER after                               | all      | acting
-c10 | waiting for the disk          | redis request BARRIER after > redis request DISK after    | all      | acting
-c10 | disk's answer unread          | redis request BARRIER after > redis reply DISK before     | all      | acting
-c11 | outbox read                   | redis reply OUTBOX after                                  | all      | acting
-c11 | before the action             | mail request TOUCH before                                 | all      | acting
-c12 | action done, not settled      | redis request SETTLE before                               | all      | acting
-c13 | settled, answer unread        | redis reply SETTLE before                                 | all      | acting
+c1  | lease taken, answer unread    | ^ redis < TAKE before                            | all      | any
+c1  | lease taken, answer read      | ^ redis < TAKE after                             | all      | any
+c2  | state read                    | ^ redis < STATE#2 after                          | all      | any
+c3  | commit not sent               | redis > COMMIT before                            | all      | any
+c3  | second commit not sent        | redis > COMMIT#2 before                          | all      | any
+c4  | commit half sent              | redis > COMMIT half                              | all      | any
+c5  | commit sent, nothing heard    | redis > COMMIT#2 after                           | all      | any
+c6  | commit done, answer unread    | redis < COMMIT before                            | all      | any
+c6  | commit done, answer half read | redis < COMMIT#2 half                            | all      | any
+c7  | commit's answer read          | redis < COMMIT after                             | all      | any
+c8  | commit sent twice, unanswered | redis < COMMIT before cut; redis < COMMIT before | all      | any
+c9  | barrier's write sent          | redis > BARRIER after                            | all      | acting
+c10 | waiting for the disk          | redis > BARRIER after; redis > DISK after        | all      | acting
+c10 | disk's answer unread          | redis > BARRIER after; redis < DISK before       | all      | acting
+c11 | outbox read                   | redis < OUTBOX after                             | all      | acting
+c11 | before the action             | mail > TOUCH before                              | all      | acting
+c12 | action done, not settled      | redis > SETTLE before                            | all      | acting
+c13 | settled, answer unread        | redis < SETTLE before                            | all      | acting
 """
 BLOBS: Final = r"""
-b1  | before the first part         | redis request PART before                                 | all      | any
-b2  | part half sent                | redis request PART#2 half                                 | all      | any
-b2  | part's answer lost            | redis reply PART#2 before                                 | all      | any
-b3  | last part written             | redis reply PART after > redis request COMMIT before      | all      | any
+b1  | before the first part         | redis > PART before                              | all      | any
+b2  | part half sent                | redis > PART#2 half                              | all      | any
+b2  | part's answer lost            | redis < PART#2 before                            | all      | any
+b3  | last part written             | redis < PART after; redis > COMMIT before        | all      | any
 """
 MAIL: Final = r"""
-i1  | folder opened                 | mail reply SELECT after                                   | imap*    | any
-i2  | anchor looked at              | mail part HEADER half                                     | imap*    | any  | known
-i3  | list half read                | mail part LIST#3 half                                     | imap*    | any
-i3  | list read                     | mail reply LIST after                                     | imap*    | any
-i5  | inside a mail                 | mail part BODY#2 half                                     | imap*    | any
-i5  | between two mails             | mail part BODY#4 after                                    | imap*    | any
-i6  | inside a large mail           | mail part BODY~LARGE half                                 | imap*    | any
-i7  | STORE half sent               | mail request SEEN half                                    | imap*    | MarkSeen
-i7  | STORE done, answer lost       | mail reply SEEN before                                    | imap*    | MarkSeen
-i8  | before COPY                   | mail request COPY before                                  | imap-old | Move
-i8  | COPY done, answer lost        | mail reply COPY before                                    | imap-old | Move
-i8  | COPY done, phase unwritten    | mail reply COPY after > redis request PHASE before        | imap-old | Move
-i9  | copied, before \Deleted       | mail request DELETED before                               | imap-old | Move
-i10 | \Deleted, before EXPUNGE      | mail request EXPUNGE before                               | imap*    | Delete
-i10 | EXPUNGE half answered         | mail part EXPUNGE#2 half                                  | imap*    | Delete
-i11 | MOVE half sent                | mail request MOVE half                                    | imap     | Move
-i11 | MOVE done, answer lost        | mail reply MOVE before                                    | imap     | Move
-p1  | UIDL half read                | mail reply UIDL half                                      | pop3     | any
-p2  | inside a mail                 | mail reply RETR#2 half                                    | pop3     | any
-p3  | retrieved, not committed      | mail reply RETR#3 after > redis request COMMIT before     | pop3     | any
-p4  | some DELE sent                | mail reply DELE#4 before                                  | pop3     | Delete
-p5  | all DELE, before QUIT         | mail request DELE after > mail request QUIT before        | pop3     | Delete
-p6  | QUIT sent, nothing heard      | mail request DELE after > mail request QUIT after         | pop3     | Delete
-p6  | QUIT done, answer lost        | mail reply QUIT before                                    | pop3     | any
-p7  | QUIT answered, not settled    | mail reply QUIT after > redis request SETTLE before       | pop3     | Delete
-p9  | removed, ledger not pruned    | mail request DELE after > redis reply SETTLE after        | pop3     | Delete
+i1  | folder opened                 | mail < SELECT after                              | imap*    | any
+i2  | anchor looked at              | mail * HEADER half                               | imap*    | any  | known
+i3  | list half read                | mail * LIST#3 half                               | imap*    | any
+i3  | list read                     | mail < LIST after                                | imap*    | any
+i5  | inside a mail                 | mail * BODY#2 half                               | imap*    | any
+i5  | between two mails             | mail * BODY#4 after                              | imap*    | any
+i6  | inside a large mail           | mail * BODY~LARGE half                           | imap*    | any
+i7  | STORE half sent               | mail > SEEN half                                 | imap*    | MarkSeen
+i7  | STORE done, answer lost       | mail < SEEN before                               | imap*    | MarkSeen
+i8  | before COPY                   | mail > COPY before                               | imap-old | Move
+i8  | COPY done, answer lost        | mail < COPY before                               | imap-old | Move
+i8  | COPY done, phase unwritten    | mail < COPY after; redis > PHASE before          | imap-old | Move
+i9  | copied, before \Deleted       | mail > DELETED before                            | imap-old | Move
+i10 | \Deleted, before EXPUNGE      | mail > EXPUNGE before                            | imap*    | Delete
+i10 | EXPUNGE half answered         | mail * EXPUNGE#2 half                            | imap*    | Delete
+i11 | MOVE half sent                | mail > MOVE half                                 | imap     | Move
+i11 | MOVE done, answer lost        | mail < MOVE before                               | imap     | Move
+p1  | UIDL half read                | mail < UIDL half                                 | pop3     | any
+p2  | inside a mail                 | mail < RETR#2 half                               | pop3     | any
+p3  | retrieved, not committed      | mail < RETR#3 after; redis > COMMIT before       | pop3     | any
+p4  | some DELE sent                | mail < DELE#4 before                             | pop3     | Delete
+p5  | all DELE, before QUIT         | mail > DELE after; mail > QUIT before            | pop3     | Delete
+p6  | QUIT sent, nothing heard      | mail > DELE after; mail > QUIT after             | pop3     | Delete
+p6  | QUIT done, answer lost        | mail < QUIT before                               | pop3     | any
+p7  | QUIT answered, not settled    | mail < QUIT after; redis > SETTLE before         | pop3     | Delete
+p9  | removed, ledger not pruned    | mail > DELE after; redis < SETTLE after          | pop3     | Delete
 """
 RESETS: Final = r"""
-r1  | new UIDVALIDITY seen          | mail reply SELECT after                                   | imap*    | any  | reset
-r2  | in the middle of the walk     | mail part HEADER~HIT#3 half                               | imap*    | any  | reset
-r3  | in the middle of the download | mail part BODY half                                       | imap*    | any  | reset
-r3  | download done, answer unread  | mail reply BODY after > redis reply COMMIT before         | imap*    | any  | reset
-r4  | last commit, answer unread    | mail reply BODY after > redis reply COMMIT#2 before       | imap*    | any  | reset
+r1  | new UIDVALIDITY seen          | mail < SELECT after                              | imap*    | any  | reset
+r2  | in the middle of the walk     | mail * HEADER~HIT#3 half                         | imap*    | any  | reset
+r3  | in the middle of the download | mail * BODY half                                 | imap*    | any  | reset
+r3  | download done, answer unread  | mail < BODY after; redis < COMMIT before         | imap*    | any  | reset
+r4  | last commit, answer unread    | mail < BODY after; redis < COMMIT#2 before       | imap*    | any  | reset
 """
 STARTS: Final = r"""
-s1  | baseline not committed        | redis request COMMIT before                               | all      | any  | baseline
-s2  | baseline half sent            | redis request COMMIT half                                 | all      | any  | baseline
-s3  | baseline done, answer unread  | redis reply COMMIT before                                 | all      | any  | baseline
-f1  | asked again, nothing done     | ^ redis reply TAKE after                                  | all      | None | refetch
-f2  | in the middle of the list     | mail part BODY#2 half                                     | imap*    | None | refetch
-f2  | in the middle of the list     | mail reply RETR#2 half                                    | pop3     | None | refetch
-f3  | done, answer unread           | redis reply COMMIT before                                 | all      | None | refetch
-f3  | all done, answer unread       | redis reply COMMIT#2 before                               | all      | None | refetch
+s1  | baseline not committed        | redis > COMMIT before                            | all      | any  | baseline
+s2  | baseline half sent            | redis > COMMIT half                              | all      | any  | baseline
+s3  | baseline done, answer unread  | redis < COMMIT before                            | all      | any  | baseline
+f1  | asked again, nothing done     | ^ redis < TAKE after                             | all      | None | refetch
+f2  | in the middle of the list     | mail * BODY#2 half                               | imap*    | None | refetch
+f2  | in the middle of the list     | mail < RETR#2 half                               | pop3     | None | refetch
+f3  | done, answer unread           | redis < COMMIT before                            | all      | None | refetch
+f3  | all done, answer unread       | redis < COMMIT#2 before                          | all      | None | refetch
 """
 
 
@@ -152,7 +154,7 @@ def points(table: str) -> tuple[Point, ...]:
 
 
 def step(text: str, *, then: Then = "stop") -> Step:
-    """`redis reply COMMIT#2 before` as a step."""
+    """`redis < COMMIT#2 before` as a step."""
     via, side, name, place, *more = text.split()
     if more == ["cut"]:
         then = "cut"
@@ -160,7 +162,7 @@ def step(text: str, *, then: Then = "stop") -> Step:
     name, _, answer = name.partition("~")
     return Step(
         via=_one_of(Via, via),
-        side=_one_of(Side, side),
+        side=SIDES[side],
         about=PATTERNS[name],
         answer=PATTERNS[answer] if answer else "",
         n=int(n or 1),
@@ -171,9 +173,9 @@ def step(text: str, *, then: Then = "stop") -> Step:
 
 def _point(name: str, what: str, steps: str, servers: str, actions: str, prepared: str = "new") -> Point:
     from_start, steps = steps.startswith("^"), steps.removeprefix("^")
-    *way, last = steps.split(">")
+    *way, last = steps.split(";")
     found = (*(step(text, then="pass") for text in way), step(last))
-    lease = step("redis reply TAKE after", then="pass")
+    lease = step("redis < TAKE after", then="pass")
     known: dict[str, tuple[Server, ...]] = {"all": get_args(Server), "imap*": ("imap", "imap-old")}
     wanted: dict[str, tuple[Action, ...]] = {"any": get_args(Action), "acting": ("MarkSeen", "Delete", "Move")}
     return Point(
