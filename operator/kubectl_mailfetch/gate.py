@@ -6,9 +6,6 @@ from kubectl_mailfetch.model import ACKNOWLEDGE, Connection
 
 _ACKNOWLEDGEMENT = re.compile(r"(any|[0-9]{1,10})(?:/([0-9]{1,10}))?")
 
-EXPLICIT = frozenset({"MailboxReset"})
-"""Why the gate closed, where even a small backlog needs an acknowledgement."""
-
 IN_MOTION = frozenset({"", "Disabled", "Pending", "FetcherLost", "FetcherUnavailable"})
 """States that are expected to pass by themselves shortly after enabling."""
 
@@ -32,7 +29,10 @@ def acknowledgement_needed(connection: Connection) -> str | None:
     accepted = acknowledged(connection)
     if accepted == -1:
         return None
-    explicit = estimate.confidence == "Low" or connection.text("status", "approval", "reason") in EXPLICIT
+    # A fetcher that did not recognise the mailbox left its words there: then even a small backlog needs one.
+    unrecognised = connection.text("status", "approval", "message")
+    reset = connection.text("status", "approval", "reason") == "MailboxReset"
+    explicit = estimate.confidence == "Low" or reset or bool(unrecognised)
     if accepted is None and explicit:
         return acknowledgement(connection, estimate.new)
     if estimate.new - (accepted or 0) <= connection.max_messages:

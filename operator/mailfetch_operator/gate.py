@@ -24,9 +24,9 @@ _ACKNOWLEDGEMENT = re.compile(r"(any|[0-9]{1,10})(?:/([0-9]{1,10}))?")
 NEW_STATE = frozenset({"StateLost", "IdentityChanged"})
 """Reasons after which the state that was known must not be asked for again: approving means a new one."""
 
-EXPLICIT = frozenset({"MailboxReset"})
-"""Reasons after which only an acknowledgement opens the gate: what a probe counts as new beyond the cursor is not what
-would be downloaded, since the fetcher then takes everything that it cannot recognise."""
+_TOLD = frozenset({"MailboxReset", "IdentityChanged"})
+"""Reasons that keep the fetcher's words. It looked at the mailbox and did not recognise it, so only an acknowledgement
+opens the gate: what a probe counts as new, since it recognised more, is not what would be downloaded."""
 
 WHY_CLOSED = {
     "StateLost": "Redis no longer holds the state of this mailbox, so mails would be downloaded again.",
@@ -47,7 +47,7 @@ class Gate:
 
     Attributes:
         reason: Why the epoch rose last: Disabled, StateLost, IdentityChanged, MailboxReset; empty in the first.
-        message: What the fetcher said about that, where its words say more than the reason.
+        message: What the fetcher said about that, if it did not recognise the mailbox.
         identity: Mailbox that the approval is for; empty while the gate is closed. So are the fields below.
         accepted: Size of the backlog that was approved.
     """
@@ -64,6 +64,16 @@ class Gate:
     def open(self) -> bool:
         """Whether downloading is approved."""
         return bool(self.source)
+
+    @property
+    def unrecognised(self) -> bool:
+        """Whether a fetcher did not recognise the mailbox at its address: no state goes on there by itself."""
+        return self.reason == "IdentityChanged" and bool(self.message)
+
+    @property
+    def explicit(self) -> bool:
+        """Whether only an acknowledgement opens it."""
+        return self.unrecognised or self.reason == "MailboxReset"
 
     def to_status(self) -> dict[str, Any]:
         """As `status.approval`."""
@@ -101,7 +111,7 @@ def close(gate: Gate, reason: str, message: str = "") -> Gate:
     """Closes an open gate: the epoch rises. A closed one stays as it is."""
     if not gate.open:
         return gate
-    return Gate(epoch=gate.epoch + 1, reason=reason, message=message[:MAX_MESSAGE] if reason in EXPLICIT else "")
+    return Gate(epoch=gate.epoch + 1, reason=reason, message=message[:MAX_MESSAGE] if reason in _TOLD else "")
 
 
 def check_object(gate: Gate, connection: Connection) -> Gate:
@@ -121,7 +131,8 @@ def check_state(gate: Gate, state: StoreState, *, known: str) -> Gate:
         return gate
     if state.state_id and not state.same_mailbox:
         above = state.gate_epoch + 1
-        return Gate(epoch=above, reason="IdentityChanged") if above > gate.epoch else gate
+        told = gate.message if gate.unrecognised else ""
+        return Gate(epoch=above, reason="IdentityChanged", message=told) if above > gate.epoch else gate
     if known and state.state_id != known:
         return Gate(epoch=gate.epoch + 1, reason="StateLost")
     return gate
@@ -158,7 +169,7 @@ def decide(gate: Gate, connection: Connection, estimate: Mapping[str, Any], *, n
     if ack and ack.epoch != gate.epoch:
         ack = None  # given for another flood
     source: Source
-    if new <= limit and estimate.get("confidence") != "Low" and gate.reason not in EXPLICIT:
+    if new <= limit and estimate.get("confidence") != "Low" and not gate.explicit:
         source, accepted = "WithinLimit", new
     elif ack and (ack.count is None or new - ack.count <= limit):
         source, accepted = "Annotation", new if ack.count is None else ack.count

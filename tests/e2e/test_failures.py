@@ -104,7 +104,7 @@ def test_without_redis_nothing_is_fetched_and_the_command_is_told(installed: Clu
 
 
 def test_what_this_version_cannot_run_is_said_and_not_touched(world: World) -> None:
-    world.connection("later", backlog={"startFrom": "Now"})
+    world.connection("later", certificates=[{"secretName": "later-smime"}])
     world.annotate("later", enable="true", acknowledge="any")
     ready = world.wait_ready("later", "InvalidConfiguration")
     assert "not in this version" in ready["message"]

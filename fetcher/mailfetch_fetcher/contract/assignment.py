@@ -21,7 +21,8 @@ class Assignment(Struct, frozen=True, kw_only=True):
         spec: The spec, as in the manifest.
         identity: `identity.mailbox_identity(spec)`.
         gate_epoch: `status.approval.epoch` under which the gate opened; written into the state by
-            `create`. A state whose identity differs may be put aside (`…:prev`) only if this is greater than its own.
+            `create`. A state whose identity differs may be put aside (`…:prev`) only if this is greater than its own
+            and `state_id` is empty: otherwise it goes on if it is recognised as this mailbox's, or not at all.
         state_id: The state that the operator has seen in a report, or empty. Empty allows `create`;
             otherwise an absent state, or one with another id, is StateLost.
         seq: The highest `seq` that the operator has seen, for noticing a store that went back.

@@ -103,6 +103,12 @@ def decide(state: State | None, wish: Wish) -> Step:
             "going on would download every mail again"
         )
     if state.identity != wish.identity and state.state_id != wish.adopts:
+        if wish.state_id:  # people approved going on with a state, not putting one aside
+            raise GateClosed(
+                "IdentityChanged",
+                "the mailbox at the new address cannot be recognised as the one whose state is in Redis, so that state "
+                "would be put aside and every mail downloaded",
+            )
         if wish.gate_epoch > state.gate_epoch:
             return "replace"
         raise GateClosed(

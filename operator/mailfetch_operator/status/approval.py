@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import msgspec
+
 from mailfetch_fetcher.contract.assignment import Assignment, fingerprint
 from mailfetch_fetcher.contract.report import ConnectionReport
 from mailfetch_operator import gate as gates
@@ -54,6 +56,8 @@ def approve(connection: Connection, world: World) -> Approval:
     assignment = build_assignment(connection, gate, mailbox)
     seen = select(world.probes, fingerprint(assignment))
     estimate: Mapping[str, Any] = connection.status.get("estimate") or {}
+    if not gate.open:
+        gate, seen = _distrust(gate, seen)
     if seen.result and seen.result.estimate:
         estimate = estimate_status(seen.result, fingerprint(assignment))
     if not gate.open:
@@ -115,6 +119,25 @@ def _mailbox(connection: Connection) -> dict[str, str]:
     """`status.mailbox`, as far as it is about the mailbox of the spec."""
     known: Mapping[str, str] = connection.status.get("mailbox") or {}
     return dict(known) if known.get("identity") == connection.identity else {"identity": connection.identity}
+
+
+def _distrust(gate: Gate, seen: Probing) -> tuple[Gate, Probing]:
+    """For a gate that a fetcher closed because it did not recognise the mailbox.
+
+    If a probe recognises it all the same, people decide about the whole mailbox, or the gate would open and close for
+    ever. If the state is that of the address itself, it was set back, and the fetcher spoke of another one.
+    """
+    if not gate.unrecognised or seen.ended is None or seen.result is None or seen.result.state is None:
+        return gate, seen
+    result, state = seen.result, seen.result.state
+    if not state.moved:
+        return (replace(gate, message="") if state.state_id and state.same_mailbox else gate), seen
+    estimate = result.estimate
+    if estimate:
+        estimate = msgspec.structs.replace(estimate, new_messages=estimate.total_messages, mailbox="New")
+    state = msgspec.structs.replace(state, same_mailbox=False, moved=False)
+    result = msgspec.structs.replace(result, estimate=estimate, state=state)
+    return gate, replace(seen, ended=replace(seen.ended, result=result))
 
 
 def _compare(connection: Connection, gate: Gate, mailbox: dict[str, str], seen: Probing) -> tuple[Gate, dict[str, str]]:

@@ -92,9 +92,13 @@ def test_with_a_newer_epoch_everything_of_the_old_mailbox_is_put_aside(store: St
     buckets = {key: store.client.dump(key) for key in store.client.scan_iter(KEYS.prefix + ":known:*")}
     fields = store.state()
     new = store.mailbox()
-    state = new.open(
-        identity="sha256:other", gate_epoch=2, create=False, state_id=old.state.state_id, known_seq=old.state.seq
-    )
+    with pytest.raises(GateClosed, match="cannot be recognised") as closed:  # people approved going on with the old one
+        store.mailbox().open(
+            identity="sha256:other", gate_epoch=2, create=False, state_id=old.state.state_id, known_seq=old.state.seq
+        )
+    assert closed.value.gate == "IdentityChanged"
+    assert store.state() == fields
+    state = new.open(identity="sha256:other", gate_epoch=2, create=True, state_id="", known_seq=0)
     assert (state.cursor, state.identity, state.gate_epoch, state.went_back) == ("", "sha256:other", 2, 0)
     assert state.state_id != old.state.state_id
     assert state.hash_key != old.state.hash_key

@@ -43,6 +43,13 @@ def test_after_a_reset_even_a_small_backlog_needs_one() -> None:
     assert acknowledgement_needed(connection(status=status, annotations={ACK: "3/2"})) is None
 
 
+def test_a_mailbox_that_the_fetcher_did_not_recognise_needs_one() -> None:
+    status = awaiting(3, epoch=3)
+    status["approval"] |= {"reason": "IdentityChanged", "message": "It cannot be recognised."}
+    assert acknowledgement_needed(connection(status=status)) == "3/3"
+    assert acknowledgement_needed(connection(status=status, annotations={ACK: "3/3"})) is None
+
+
 @pytest.mark.parametrize("confidence", ["High", "Low"])
 def test_after_a_reset_an_acknowledgement_lets_it_go_on(confidence: str) -> None:
     status = awaiting(1234, epoch=2, confidence=confidence)

@@ -32,9 +32,8 @@ STATE = State(
         (STATE, replace(WISH, state_id=""), "take"),
         (STATE, replace(WISH, state_id="other", create=True), "take"),
         (STATE, replace(WISH, identity="b", adopts="s"), "take"),
-        (STATE, replace(WISH, identity="b", gate_epoch=3), "replace"),
+        (STATE, replace(WISH, identity="b", gate_epoch=3, state_id=""), "replace"),
         (replace(STATE, phase="Purge"), replace(WISH, create=True), "replace"),
-        (STATE, replace(WISH, identity="b", gate_epoch=3, state_id="other"), "replace"),
     ],
 )
 def test_what_opening_means(state: State | None, wish: Wish, step: Step) -> None:
@@ -47,6 +46,8 @@ def test_what_opening_means(state: State | None, wish: Wish, step: Step) -> None
         (None, WISH, "StateLost"),
         (STATE, replace(WISH, state_id="other"), "StateLost"),
         (STATE, replace(WISH, identity="b"), "IdentityChanged"),
+        (STATE, replace(WISH, identity="b", gate_epoch=3), "IdentityChanged"),
+        (STATE, replace(WISH, identity="b", gate_epoch=3, state_id="other"), "IdentityChanged"),
         (STATE, replace(WISH, identity="b", adopts="other"), "IdentityChanged"),
         (STATE, replace(WISH, state_id="other", identity="b", adopts="s"), "StateLost"),
         (replace(STATE, phase="Purge"), WISH, "StateLost"),

@@ -251,7 +251,8 @@ def test_a_fetcher_that_lost_its_state_needs_a_new_approval(gate: str) -> None:
     sim.say(phase="Waiting", gate=gate, gate_message="…", connected=False)
     sim.settle()
     assert not is_open(sim)
-    assert sim.status["approval"] == {"epoch": 2, "reason": gate}
+    told = {"message": "…"} if gate == "IdentityChanged" else {}
+    assert sim.status["approval"] == {"epoch": 2, "reason": gate} | told
     assert sim.state("Approved") == ("False", gate)
     sim.count(20110)
     sim.settle()
@@ -324,6 +325,88 @@ def test_a_mailbox_that_moved_goes_on_by_itself(new: int, opens: bool) -> None:
         assert sim.status["approval"]["source"] == "WithinLimit"
     else:
         assert "acknowledge=1234/2" in sim.condition("Ready")["message"]
+
+
+REFUSED: dict[str, Any] = {
+    "phase": "Waiting",
+    "gate": "IdentityChanged",
+    "gate_message": "It cannot be recognised.",
+    "state_id": "",
+    "connected": False,
+}
+MOVED = StoreState(state_id="s1", same_mailbox=True, moved=True, gate_epoch=1)
+
+
+def refused() -> Sim:
+    """The probe recognised the mailbox at its new address and the gate opened by itself; then the fetcher did not."""
+    sim = opened(5)
+    sim.edit(server={"host": "other.example.com"})
+    sim.settle()
+    sim.count(3, mailbox="Known", state=MOVED)
+    plan = sim.settle()
+    assert plan.assignment
+    assert plan.assignment.state_id == "s1", "the fetcher may not put it aside"
+    sim.say(**REFUSED)
+    assert sim.settle().assignment is None
+    return sim
+
+
+def test_a_moved_mailbox_that_the_fetcher_does_not_recognise_needs_an_acknowledgement_of_all_of_it() -> None:
+    sim = refused()
+    for _ in range(3):  # however often the probe recognises it: the gate does not open and close for ever
+        sim.count(3, mailbox="Known", state=MOVED)
+        sim.settle()
+        assert not is_open(sim)
+        sim.expire_jobs()
+        sim.after(700)
+        sim.settle()
+        sim.annotate(estimate=f"r{sim.now}")
+        sim.settle()
+    approval = {"epoch": 3, "reason": "IdentityChanged", "message": "It cannot be recognised."}
+    assert sim.status["approval"] == approval
+    assert sim.state("Approved") == ("False", "IdentityChanged")
+    message = sim.condition("Ready")["message"]
+    assert "It cannot be recognised." in message
+    assert "20 new mails" in message
+    assert "acknowledge=20/3" in message
+    sim.count(3, mailbox="Known", state=MOVED)
+    sim.annotate(acknowledge="20/3")
+    plan = sim.settle()
+    assert plan.assignment
+    assert (plan.assignment.gate_epoch, plan.assignment.state_id) == (3, ""), "now it may be put aside"
+    sim.say(state_id="s2")
+    plan = sim.settle()
+    assert plan.assignment
+    assert plan.assignment.state_id == "s2"
+
+
+def test_setting_the_address_back_needs_no_acknowledgement() -> None:
+    sim = refused()
+    sim.edit(server={"host": "imap.example.com"})
+    sim.settle()
+    sim.count(2, mailbox="Known", state=StoreState(state_id="s1", gate_epoch=1))
+    plan = sim.settle()
+    assert plan.assignment
+    assert (plan.assignment.gate_epoch, plan.assignment.state_id) == (3, "s1")
+    assert sim.status["approval"]["source"] == "WithinLimit"
+
+
+@pytest.mark.parametrize("epoch", [1, 7])
+def test_a_third_address_is_not_opened_by_itself_either(epoch: int) -> None:
+    sim = refused()
+    sim.edit(server={"host": "third.example.com"})
+    sim.settle()
+    for _ in range(2):
+        sim.count(3, state=StoreState(state_id="s1", same_mailbox=False, gate_epoch=epoch))
+        sim.settle()
+        assert not is_open(sim)
+        sim.annotate(estimate=f"again {sim.writes}")
+        sim.settle()
+    sim.count(3, state=StoreState(state_id="s1", same_mailbox=False, gate_epoch=epoch))
+    sim.annotate(acknowledge=f"3/{max(3, epoch + 1)}")
+    plan = sim.settle()
+    assert plan.assignment
+    assert (plan.assignment.gate_epoch, plan.assignment.state_id) == (max(3, epoch + 1), "")
 
 
 def test_a_gate_word_about_an_earlier_assignment_does_not_count() -> None:
