@@ -20,6 +20,7 @@ import redis as redis_py
 Kind = Literal["redis", "valkey"]
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
+_GIVEN: set[int] = set()
 
 
 class RedisServer:
@@ -225,9 +226,13 @@ def free_port() -> int:
 def quiet_port() -> int:
     """A free port that the system gives to no client meanwhile: for a server that is started later, or again."""
     while True:
+        port = random.randrange(16_000, 32_000)
+        if port in _GIVEN:
+            continue
         with contextlib.suppress(OSError), socket.socket() as sock:
-            sock.bind(("127.0.0.1", random.randrange(16_000, 32_000)))
-            return int(sock.getsockname()[1])
+            sock.bind(("127.0.0.1", port))
+            _GIVEN.add(port)
+            return port
 
 
 def wait_until(condition: Callable[[], bool], *, what: str, seconds: float = 60.0, log: Path | None = None) -> None:
