@@ -87,9 +87,10 @@ def test_identity_changes_with_the_mailbox_and_with_nothing_else() -> None:
 
 def test_what_this_version_cannot_run_is_named() -> None:
     assert unsupported(spec()) == ""
-    assert unsupported(spec(backlog={"startFrom": "Now"})) == "backlog.startFrom Now"
-    both = unsupported(spec(protocol="POP3", afterDownload={"when": "Acknowledged", "consumerGroup": "g"}))
-    assert both == "protocol POP3, afterDownload.when Acknowledged"
+    assert unsupported(spec(protocol="POP3", afterDownload={"when": "Acknowledged", "consumerGroup": "g"})) == ""
+    assert unsupported(spec(sharedMailbox="billing@example.com")) == "sharedMailbox"
+    both = unsupported(spec(protocol="MicrosoftGraph", certificates=[{"secretName": "s"}]))
+    assert both == "protocol MicrosoftGraph, certificates"
 
 
 def test_every_reference_is_mounted_once_per_key() -> None:
