@@ -13,8 +13,8 @@ from tests.chaos.trap import Place, Step, Then, Via
 Server = Literal["imap", "imap-old", "pop3"]
 """Dovecot as it is; without MOVE (mails are copied, then removed); over POP3."""
 Action = Literal["None", "MarkSeen", "Delete", "Move"]
-Prepared = Literal["new", "known", "reset", "baseline", "refetch"]
-"""What was before: nothing; half of the mails known; the same, and numbered anew; mails not wanted; all known."""
+Prepared = Literal["new", "known", "reset", "baseline", "refetch", "read"]
+"""What was before: nothing; half of the mails known; the same, and numbered anew; not wanted; all known; a reader."""
 
 PATTERNS: Final = {
     # Scripts, by what makes each of them what it is.
@@ -23,6 +23,7 @@ PATTERNS: Final = {
     "PART": r"'APPEND', KEYS",
     "BARRIER": r"'INCR'.*:barrier\r\n",
     "SETTLE": r"'ZREM', KEYS\[2\], ARGV\[p\]",
+    "TRIM": r"'NOGROUP'",
     "PHASE": r"local scores = \{\}",
     # Commands to Redis.
     "STATE": r"HGETALL\r\n.*:state\r\n",
@@ -79,6 +80,9 @@ b1  | before the first part         | redis > PART before                       
 b2  | part half sent                | redis > PART#2 half                              | all      | any
 b2  | part's answer lost            | redis < PART#2 before                            | all      | any
 b3  | last part written             | redis < PART after; redis > COMMIT before        | all      | any
+b5  | trim half sent                | redis > TRIM#2 half                              | all      | any  | read
+b5  | trimmed, answer unread        | redis < TRIM#2 before                            | all      | any  | read
+b5  | trimmed, bodies not removed   | redis < TRIM#2 after                             | all      | any  | read
 """
 MAIL: Final = r"""
 i1  | folder opened                 | mail < SELECT after                              | imap*    | any

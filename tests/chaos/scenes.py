@@ -9,10 +9,12 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from tests.chaos import clocks, judge, stores, strikes_store
 from tests.chaos.cases import Case
 from tests.chaos.catalogue import Server
+from tests.chaos.consumer import GROUP, Consumer
 from tests.chaos.faultlist import CLOCKS, STRIKES
 from tests.chaos.framing import Imap, Pop3
 from tests.chaos.judge import Verdict
@@ -95,9 +97,11 @@ def scene(case: Case, rooms: Rooms, rng: random.Random) -> Iterator[Scene]:
         for tap in (mail, *taps):
             stack.callback(tap.close)
         stack.callback(trap.unset)
-        spec = {"schedule": {"timeout": SILENT} if case.fault in WAITING else {}}
+        spec: dict[str, Any] = {"schedule": {"timeout": SILENT} if case.fault in WAITING else {}}
         if case.point.prepared == "baseline":
             spec["backlog"] = {"startFrom": "Now"}
+        if case.point.prepared == "read":
+            spec["queue"] = {"consumerGroups": [GROUP], "maxLength": SMALL}
         setup = Setup(
             mail_port=mail.port,
             redis_url=url,
@@ -150,6 +154,10 @@ def prepare(case: Case, stopped: Scene) -> None:
     made, rng, prepared = stopped.world, stopped.rng, case.point.prepared
     if prepared == "new":
         made.fill(SMALL, rng, large=LARGE)
+        return
+    if prepared == "read":
+        made.fill(3 * SMALL, rng, large=LARGE)
+        made.consumer = Consumer(made.client, made.queue)
         return
     if prepared == "baseline":
         made.fill(SMALL, rng, large=())

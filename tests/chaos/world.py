@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tests.chaos import judge
+from tests.chaos.consumer import Consumer
 from tests.servers import checker, mailgen
 from tests.servers.dovecot import Dovecot
 from tests.servers.redis import wait_until
@@ -103,6 +104,7 @@ class World:
         kept: UIDs that no action is wanted for (they were known before the action was set).
         unwanted: UIDs of mails that are not to be downloaded (they were there before the baseline).
         again: UIDs of mails that are to be downloaded once more.
+        consumer: Reads and acknowledges the stream, if there is one.
         requests: Annotations that people have set; with them the fetcher runs as in a pod.
         variables: Environment of the fetchers that are started from now on.
     """
@@ -131,6 +133,7 @@ class World:
         self.kept: set[int] = set()
         self.unwanted: set[int] = set()
         self.again: set[int] = set()
+        self.consumer: Consumer | None = None
         self.requests: dict[str, str] = {}
         self.variables: dict[str, str] = {}
         self._stream = stream
@@ -190,7 +193,9 @@ class World:
         return self._client()
 
     def stored(self) -> int:
-        """Mails in the stream."""
+        """Mails in the stream, or read from it."""
+        if self.consumer:
+            return len(self.consumer.entries())
         return int(self.client.xlen(self.queue))
 
     def owner(self) -> bytes:
@@ -218,7 +223,7 @@ class World:
         return once | {uid + 2**40: self.originals[uid] for uid in self.again}
 
     def entries(self) -> list[checker.Entry]:
-        return checker.read_stream(self.client, self.queue)
+        return self.consumer.entries() if self.consumer else checker.read_stream(self.client, self.queue)
 
     def check_now(self) -> None:
         """At any moment: nothing doubled, and nothing touched whose mail is not in the stream."""
@@ -262,6 +267,8 @@ class World:
         for fetcher in self.fetchers:
             fetcher.kill()
         self.fetchers = []
+        if self.consumer:
+            self.consumer.close()
 
     # -- the manifest ----------------------------------------------------------------------
 

@@ -190,12 +190,13 @@ def read_stream(client: Any, stream: str, *, connection: str = "") -> list[Entry
     while page := client.xrange(stream, min=start, count=BATCH):
         for key, fields in page:
             if not connection or fields[b"connection"].decode() == connection:
-                entries.append(_entry(client, key.decode(), fields))
+                entries.append(read_entry(client, key.decode(), fields))
         start = "(" + page[-1][0].decode()
     return entries
 
 
-def _entry(client: Any, key: str, fields: Mapping[bytes, bytes]) -> Entry:
+def read_entry(client: Any, key: str, fields: Mapping[bytes, bytes]) -> Entry:
+    """One entry as a client got it, with its body or blob read and hashed."""
     raw = fields[b"raw"] if b"raw" in fields else client.get(fields[b"blob"])
     raw = b"" if raw is None else raw
     sha256 = hashlib.sha256(raw).hexdigest()
