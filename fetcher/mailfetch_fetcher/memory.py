@@ -40,6 +40,14 @@ class Memory:
             self.paused_at = max(self.seq, self.paused_at)
         self.state_id, self.seq = state.state_id, state.seq
 
+    def heard(self, assignment: Assignment, *, seq: int) -> bool:
+        """Compares `seq`, as it is now, with what the operator has seen; True if that it went back is news."""
+        seen = assignment.seq if assignment.state_id == self.state_id else 0
+        if seen <= max(seq, self.paused_at):
+            return False
+        self.paused_at = seen
+        return True
+
     def resumed(self, requests: dict[str, str]) -> bool:
         """People have allowed the actions again after (this or a later) going back; or it never went back."""
         value = requests.get(RESUME, "")

@@ -54,12 +54,7 @@ class News:
     def opened(self, state: State, *, paused_at: int) -> None:
         """The state was opened; `paused_at`: the store went back, and nobody has taken note of it yet."""
         if state.went_back and paused_at:
-            text = (
-                f"Redis went back in time by {state.went_back} steps (step {paused_at} was seen before): an older copy "
-                "was restored, or a failover lost the end; consumers may see mails again"
-            )
-            log.warning(text, extra=self._extra)
-            self.notice("StoreWentBack", text)
+            self.went_back(state.went_back, seen=paused_at)
         self._env.hub.update(
             self._name,
             state_id=state.state_id,
@@ -67,6 +62,15 @@ class News:
             seq=state.seq,
             messages=state.messages,
         )
+
+    def went_back(self, steps: int, *, seen: int) -> None:
+        """The store lies so many steps behind what was seen of it."""
+        text = (
+            f"Redis went back in time by {steps} steps (step {seen} was seen before): an older copy was restored, or "
+            "a failover lost the end; consumers may see mails again"
+        )
+        log.warning(text, extra=self._extra)
+        self.notice("StoreWentBack", text)
 
     def notice(self, reason: NoticeReason, message: str) -> None:
         """Something happened once that people should read of."""

@@ -74,11 +74,10 @@ class Session:
         self._thread.start()
 
     def update(self, assignment: Assignment) -> None:
-        """Takes over what may change while the session runs (requests, generation)."""
-        asked = assignment.requests != self._assignment.requests
-        self._assignment = assignment
+        """Takes over what may change while the session runs (requests, generation, what was seen of the state)."""
+        before, self._assignment = self._assignment, assignment
         self._news.changed(assignment)
-        if asked:
+        if assignment.requests != before.requests or assignment.seq > self._memory.seq:
             self.nudge()
 
     def nudge(self) -> None:
@@ -153,6 +152,7 @@ class Session:
             news=self._news,
             pulse=pulse,
             requests=lambda: self._assignment.requests,
+            paused_at=self._paused_at,
         )
         work.prepare()
         # What stops a download (a full queue, a mail that is too large) must not hold up the actions for ever; what
@@ -232,7 +232,15 @@ class Session:
             return False  # it is missing at the moment: the link that there is goes on
 
     def _paused_at(self) -> int:
-        return 0 if self._memory.resumed(self._assignment.requests) else self._memory.paused_at
+        """See `Acting`. The operator may notice it while the session runs (`Assignment.seq`)."""
+        a, memory = self._assignment, self._memory
+        seq = self._mailbox.state.seq if self._mailbox else 0
+        news = memory.heard(a, seq=seq)
+        if memory.resumed(a.requests):
+            return 0
+        if news:
+            self._news.went_back(memory.paused_at - seq, seen=memory.paused_at)
+        return memory.paused_at
 
     @property
     def _keys(self) -> ConnectionKeys:

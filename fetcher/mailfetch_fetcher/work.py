@@ -43,6 +43,7 @@ class Work:
         news: News,
         pulse: Pulse,
         requests: Callable[[], dict[str, str]],
+        paused_at: Callable[[], int],
     ) -> None:
         """Does nothing yet.
 
@@ -56,6 +57,7 @@ class Work:
             news: Tells what happens.
             pulse: Sign of life.
             requests: The requests, as they are now.
+            paused_at: See `Acting`.
         """
         self._assignment = assignment
         self._opened = opened
@@ -91,7 +93,7 @@ class Work:
             env=env,
             pulse=pulse,
             memory=memory,
-            paused_at=lambda: 0 if memory.resumed(requests()) else memory.paused_at,
+            paused_at=paused_at,
         )
         self._names = Names(
             assignment=assignment, source=source, mailbox=mailbox, memory=memory, clock=env.clock, tell=news.notice

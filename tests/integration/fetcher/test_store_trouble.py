@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from mailfetch_fetcher.contract.assignment import fingerprint
 from mailfetch_fetcher.contract.keys import StreamKeys
 from tests.integration.fetcher.helpers import NAMESPACE, Account, Fetcher, assignment, bodies, fetcher_on
 from tests.servers import mailgen
@@ -63,10 +65,16 @@ def test_another_mailbox_under_the_same_name_waits(
     assert callable(make_account)
     other: Account = make_account()
     other.dovecot.fill(other.user, mailgen.mails(3, seed=7))
+    state_id = running.caught_up(10).state_id
     running.assign(assignment(other.spec()))
     assert running.wait_for(lambda r: r.phase == "Waiting").gate == "IdentityChanged"
     assert len(bodies(server.client())) == 10
-    running.assign(assignment(other.spec(), gate_epoch=2))
+    moved = assignment(other.spec(), gate_epoch=2, state_id=state_id)  # a probe took it for the one that moved
+    running.assign(moved)
+    report = running.wait_for(lambda r: r.phase == "Waiting" and r.fingerprint == fingerprint(moved))
+    assert (report.gate, len(bodies(server.client()))) == ("IdentityChanged", 10)
+    assert "cannot be recognised" in report.gate_message
+    running.assign(assignment(other.spec(), gate_epoch=3))
     running.wait_for(lambda r: r.phase == "Listening")
     assert len(bodies(server.client())) == 13
 
@@ -176,3 +184,23 @@ def test_a_redis_that_answers_nothing_stops_everything_in_time(
         account.dovecot.deliver(account.user, mailgen.make_mail(200))
         fetcher.stop()  # waits at most a minute; a pod has 30 s
         proxy.thaw()
+
+
+def test_the_operator_notices_it_while_the_session_runs(running: Fetcher, account: Account) -> None:
+    """Nothing starts anew: the actions pause, and go on when people agree."""
+    spec = account.spec(afterDownload={"action": "Delete"}, schedule={"interval": "300ms"})
+    first = assignment(spec)
+    running.assign(first)
+    before = running.wait_for(lambda r: r.fingerprint == fingerprint(first) and r.phase == "Listening")
+    left = account.left()
+    told = msgspec.structs.replace(first, state_id=before.state_id, seq=1000)
+    running.assign(told)
+    assert "step 1000" in running.noticed("StoreWentBack")
+    account.dovecot.deliver(account.user, mailgen.make_mail(10))
+    report = running.wait_for(lambda r: r.actions.reason == "StoreWentBack")
+    assert "resume-actions=1000" in report.actions.message
+    assert (report.messages, report.actions.pending, account.left()) == (11, 1, left + 1)
+    running.assign(msgspec.structs.replace(told, requests={"resume-actions": "1000"}))
+    running.caught_up(11)
+    assert account.left() == left
+    assert [n.reason for n in running.caught_up(11).notices] == ["StoreWentBack"]

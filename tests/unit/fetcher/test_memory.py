@@ -1,5 +1,9 @@
 import dataclasses
 
+import pytest
+
+from mailfetch_fetcher.contract.assignment import Assignment
+from mailfetch_fetcher.contract.spec import parse_spec
 from mailfetch_fetcher.memory import Memory
 from mailfetch_fetcher.store.model import State
 
@@ -40,3 +44,22 @@ def test_what_was_resumed_once_does_not_cover_the_next_time() -> None:
     memory.opened(dataclasses.replace(STATE, seq=250, went_back=50))
     assert not memory.resumed({"resume-actions": "100"})
     assert memory.resumed({"resume-actions": "300"})
+
+
+SPEC = {"protocol": "IMAP", "auth": {"type": "Password", "username": "u", "passwordSecretRef": {"name": "s"}}}
+
+
+def told(*, seq: int, state_id: str = "s") -> Assignment:
+    return Assignment(namespace="n", name="c", spec=parse_spec(SPEC), identity="i", state_id=state_id, seq=seq)
+
+
+@pytest.mark.parametrize(
+    ("seen", "state_id", "news"),
+    [(40, "s", False), (41, "s", True), (1000, "s", True), (1000, "other", False), (1000, "", False)],
+)
+def test_what_the_operator_sees_while_a_session_runs(seen: int, state_id: str, news: bool) -> None:
+    memory = Memory(state_id="s", seq=7)
+    assert memory.heard(told(seq=seen, state_id=state_id), seq=40) is news
+    assert memory.resumed({}) is not news
+    assert not memory.heard(told(seq=seen, state_id=state_id), seq=40), "the same again is no news"
+    assert memory.resumed({"resume-actions": str(seen)})
