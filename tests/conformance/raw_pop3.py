@@ -70,6 +70,8 @@ def login(*, port: int, context: ssl.SSLContext | None, user: str, password: str
     with context.wrap_socket(sock, server_hostname="127.0.0.1") if context else sock as wrapped:
         pop3 = Pop3(wrapped)
         pop3.answer()
+        with contextlib.suppress(RuntimeError):
+            pop3.command(b"UTF8")  # RFC 6856: without it Courier gives out something else where headers have 8 bits
         pop3.command(b"USER " + user.encode())
         pop3.command(b"PASS " + password.encode())
         yield pop3

@@ -41,6 +41,16 @@ def test_mark_seen(any_mailbox: Mailbox, connection: Connection) -> None:
     connection.must_hold(before)
 
 
+def test_the_same_mail_again_after_it_was_deleted(mailbox: Mailbox, connection: Connection) -> None:
+    """Also where the name of a mail is made from its content, as popa3d does it; each has its own id."""
+    for _ in range(3):
+        before = filled(mailbox)
+        connection.once(afterDownload={"action": "Delete"})
+        assert mailbox.read() == []
+        connection.once(afterDownload={"action": "Delete"})
+    connection.must_hold(before, before, before)
+
+
 def test_move(any_mailbox: Mailbox, connection: Connection) -> None:
     any_mailbox.need_imap("Move")
     before = filled(any_mailbox)

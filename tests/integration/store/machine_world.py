@@ -1,0 +1,346 @@
+"""Two fetchers, one Redis, two mailboxes: what a session does with the store, one step at a time, faults included.
+
+Each step says beforehand what Redis may hold afterwards: with success the new state, with a refusal the old one, and
+where the answer was lost one of the two, whole. Then the observer looks.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mailfetch_fetcher.clock import Clock
+from mailfetch_fetcher.errors import Fenced, StoreError
+from mailfetch_fetcher.store.lease import LeaseKeeper
+from mailfetch_fetcher.store.mailbox import Mailbox
+from mailfetch_fetcher.store.model import Batch, Blob, Mail, Owner, Quarantined, QueuePolicy, State
+from mailfetch_fetcher.store.target import parse_target
+from tests.integration.store.machine_provider import Item, Provider
+from tests.integration.store.machine_view import (
+    EMPTY,
+    STREAM,
+    Observer,
+    View,
+    next_numbers,
+    number,
+    refetch_mark,
+)
+from tests.servers.proxy import FaultProxy
+from tests.servers.redis import RedisServer
+
+GROUP = "workers"
+PODS = ("pod-a", "pod-b")
+CONNECTIONS = ("inbox", "pop")
+NAMED = frozenset({"pop"})
+FAULTS = ("", "lost reply", "cut request", "killed after", "killed before")
+TTL = 3600.0
+"""No lease runs out or is renewed by itself: steps decide."""
+
+
+class Killed(BaseException):
+    """The process dies here."""
+
+
+class Refused(Exception):
+    """A step ended early; its session is over."""
+
+
+class MovingClock(Clock):
+    """Each look at it is three seconds later, so that nothing waits for its next turn; leases do not age."""
+
+    def __init__(self) -> None:
+        self._seconds = 1000.0
+
+    def monotonic(self) -> float:
+        self._seconds += 3.0
+        return self._seconds
+
+    def boottime(self) -> float:
+        return 1000.0
+
+
+@dataclass(kw_only=True, eq=False)
+class Session:
+    """One life of one session; `walk` is under way after the mails were numbered anew."""
+
+    pod: str
+    connection: str
+    owner: Owner
+    mailbox: Mailbox
+    walk: Iterator[None] | None = None
+
+
+@dataclass(kw_only=True)
+class Pod:
+    """A fetcher process."""
+
+    name: str
+    proxy: FaultProxy
+    leases: LeaseKeeper
+
+
+class World:
+    """Everything of one run.
+
+    Attributes:
+        model: What Redis holds, as of the last step.
+        owner: Who owns a connection's state.
+        opening: Who may become the owner.
+        handed: Entries that a consumer of the group really got.
+        serials: The mail behind each ref that was ever committed.
+        day: The time for pruning.
+    """
+
+    def __init__(self, server: RedisServer) -> None:
+        self.server = server
+        self.client: Any = server.client()
+        self.client.flushall()
+        self.observer = Observer(self.client)
+        self.clock = MovingClock()
+        self.providers = {name: Provider(named=name in NAMED) for name in CONNECTIONS}
+        self.keys = {name: STREAM.connection(name) for name in CONNECTIONS}
+        self.model: dict[str, View] = dict.fromkeys(CONNECTIONS, EMPTY)
+        self.owner: dict[str, str] = dict.fromkeys(CONNECTIONS, "")
+        self.opening = ""
+        self.sessions: dict[tuple[str, str], Session] = {}
+        self.handed: set[str] = set()
+        self.killing = False
+        self.serials: dict[str, int] = {}
+        self.day = 0
+        self.pods = {name: self._pod(name) for name in PODS}
+
+    def _pod(self, name: str) -> Pod:
+        return Pod(name=name, proxy=FaultProxy(self.server.port), leases=LeaseKeeper(clock=self.clock, ttl=TTL))
+
+    def close(self) -> None:
+        """Leaves no thread and no connection behind."""
+        for session in list(self.sessions.values()):
+            session.mailbox.close(release=False)
+        for pod in self.pods.values():
+            pod.leases.stop()
+            pod.proxy.close()
+        self.client.close()
+
+    # -- sessions --------------------------------------------------------------------------
+
+    def session(self, pod: str, connection: str) -> Session:
+        """The one that lives, or a new one.
+
+        Raises:
+            Refused: another pod holds the lease, or the opening failed.
+        """
+        return self.sessions.get((pod, connection)) or self._open(pod, connection)
+
+    def _open(self, pod: str, connection: str) -> Session:
+        owner = Owner(pod_uid=pod)
+        made = Session(pod=pod, connection=connection, owner=owner, mailbox=self._mailbox(owner, connection))
+        lease = self.client.get(self.keys[connection].lease)
+        before = self.model[connection]
+        begun = before if before != EMPTY else dataclasses.replace(EMPTY, phase="Steady")
+        self.sessions[pod, connection] = made
+        self.opening = str(owner)
+        try:
+            with self.step(made, before, begun):
+                state = self._opened(made)
+                self.owner[connection] = str(owner)
+                assert not lease or lease.split(b" ")[0].decode() == pod, f"{pod} took the lease of {lease!r}"
+                assert (state.cursor, state.phase, state.went_back) == (begun.cursor, begun.phase, 0)
+        finally:
+            if self.observer.owners.get(connection) == str(owner):
+                self.owner[connection] = str(owner)
+        return made
+
+    def _opened(self, session: Session) -> State:
+        state_id = self.observer.state_ids.get(session.connection, "")
+        return session.mailbox.open(
+            identity=f"sha256:{session.connection}",
+            gate_epoch=1,
+            create=not state_id,
+            state_id=state_id,
+            known_seq=self.observer.seqs.get(session.connection, 0),
+        )
+
+    def _mailbox(self, owner: Owner, connection: str) -> Mailbox:
+        pod = self.pods[owner.pod_uid]
+        return Mailbox(
+            target=parse_target(f"redis://127.0.0.1:{pod.proxy.port}", ca_file=None),
+            keys=self.keys[connection],
+            owner=owner,
+            cluster_id="cluster-1",
+            policy=QueuePolicy(consumer_groups=(GROUP,) if connection == "inbox" else (), queue_seconds=0),
+            leases=pod.leases,
+            clock=self.clock,
+            wait=self._wait,
+        )
+
+    def _wait(self, _: float) -> None:
+        """The product sleeps before it sends again: where a process can be killed."""
+        if self.killing:
+            raise Killed
+
+    def end(self, session: Session, *, release: bool = False) -> None:
+        """The session is over."""
+        session.mailbox.close(release=release)
+        self.sessions.pop((session.pod, session.connection), None)
+
+    def kill(self, pod: str) -> None:
+        """kill -9: nothing more of it reaches Redis."""
+        proxy = self.pods[pod].proxy
+        proxy.refuse = True
+        proxy.cut()
+        for session in [s for s in self.sessions.values() if s.pod == pod]:
+            self.end(session)
+        self.pods[pod].leases.stop()
+        proxy.refuse = False
+        self.pods[pod].leases = LeaseKeeper(clock=self.clock, ttl=TTL)
+
+    # -- steps -----------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def fault(self, pod: str, fault: str, at: int) -> Iterator[None]:
+        """One that strikes the next command of the pod which changes something."""
+        proxy = self.pods[pod].proxy
+        if fault in ("lost reply", "killed after"):
+            proxy.lose_reply_to(b"EVAL")
+        elif fault:
+            proxy.cut_after(at, "to_server")
+        self.killing = fault.startswith("killed")
+        try:
+            yield
+        finally:
+            self.killing = False
+            proxy.lose_reply_to(b"")
+            proxy.cut_after(1 << 60, "to_server")
+
+    @contextlib.contextmanager
+    def step(
+        self,
+        session: Session,
+        old: View,
+        new: View,
+        *,
+        writes: bool = True,
+        also: Callable[[View], bool] = lambda _: False,
+    ) -> Iterator[None]:
+        """Runs something of the store, then compares.
+
+        Args:
+            session: Whose.
+            old: What Redis may hold if it does not succeed.
+            new: What Redis must hold if it succeeds.
+            writes: Only the owner may succeed.
+            also: Other views that may be found, whatever the outcome.
+
+        Raises:
+            Refused: it did not succeed, and the session is over.
+        """
+        allowed: Sequence[View] = (new,)
+        try:
+            yield
+        except Killed:
+            allowed = (old, new)
+            self.kill(session.pod)
+        except Fenced:
+            allowed = (old,)
+            self.end(session)
+        except StoreError as e:
+            assert e.reason == "StoreUnavailable", e  # noqa: PT017 - any other failure is one of the product
+            allowed = (old,) if e.retry_after else (old, new)  # another pod holds the lease
+            self.end(session)
+        else:
+            owns = self.owner[session.connection] == str(session.owner)
+            assert owns or not writes, f"{session.pod} wrote, but is not the owner"
+        self.check(session.connection, allowed, also)
+        if (session.pod, session.connection) not in self.sessions:
+            raise Refused
+
+    def check(self, connection: str, allowed: Sequence[View], also: Callable[[View], bool] = lambda _: False) -> None:
+        """Redis holds one of these, whole."""
+        self.observer.look()
+        found = self.observer.view(self.keys[connection])
+        owner = self.observer.owners.get(connection, "")
+        assert owner in ("", self.owner[connection], self.opening), f"{owner} became the owner of {connection}"
+        assert found in allowed or also(found), f"{connection}: " + " OR ".join(found.differs(view) for view in allowed)
+        self.model[connection] = found
+
+    # -- commits ---------------------------------------------------------------------------
+
+    def commit(self, session: Session, batch: Batch, *, items: Sequence[Item] = (), **changes: Any) -> None:
+        """A commit; `items` are those of the batch's mails, `changes` what else becomes of the view."""
+        old = self.model[session.connection]
+        new = dataclasses.replace(old, **changes)
+        if batch.cursor is not None:
+            new = dataclasses.replace(new, cursor=batch.cursor)
+        new = self._with_mails(session, new, batch, items)
+        gone = frozenset(batch.released)
+        new = dataclasses.replace(new, quarantine=(new.quarantine - gone) | {record.ref for record in batch.quarantine})
+        ready = [dataclasses.replace(m, body=self._body(session, i)) for m, i in zip(batch.mails, items, strict=True)]
+        with self.step(session, old, new):
+            session.mailbox.commit(dataclasses.replace(batch, mails=ready))
+
+    def _with_mails(self, session: Session, view: View, batch: Batch, items: Sequence[Item]) -> View:
+        key = self.hash_key(session.connection)
+        fresh = [i for m, i in zip(batch.mails, items, strict=True) if not m.refetch]
+        if session.connection in NAMED:
+            numbers = [number(i.name, 1, key=key) for i in fresh]
+            numbers += [number(record.name, 1, key=key) for record in batch.quarantine]
+        else:
+            numbers = next_numbers([i.identity for i in fresh], view.ledger, key=key)
+        actions = {(m.ref, m.action.kind, "pending") for m in batch.mails if m.action}
+        stored = {(i.serial, refetch_mark(m.refetch)) for m, i in zip(batch.mails, items, strict=True)}
+        return dataclasses.replace(
+            view,
+            ledger=view.ledger | frozenset(numbers),
+            outbox=view.outbox | actions,
+            stored=view.stored | stored,
+        )
+
+    def _body(self, session: Session, item: Item) -> bytes | Blob:
+        """What stands in the entry, or a blob that was written before."""
+        if not item.large:
+            return item.body
+        view = self.model[session.connection]
+        with self.step(session, view, view, writes=False):  # a blob counts only with its commit
+            writer = session.mailbox.start_blob()
+            for start in range(0, len(item.body), 50_000):
+                writer.append(item.body[start : start + 50_000])
+            return writer.finish()
+        raise AssertionError("unreachable")
+
+    def mail(self, session: Session, uid: int, item: Item, *, refetch: str = "") -> Mail:
+        """As a session makes it."""
+        provider = self.providers[session.connection]
+        self.serials[provider.ref(uid)] = item.serial
+        return Mail(
+            ref=provider.ref(uid),
+            uid_validity="" if provider.named else str(provider.uid_validity),
+            uid=0 if provider.named else uid,
+            folder="INBOX",
+            identity=item.identity,
+            body=b"",
+            size=len(item.body),
+            sha256=item.sha256,
+            action=None if refetch else item.action,
+            name=item.name if provider.named else b"",
+            refetch=refetch,
+        )
+
+    def record(self, session: Session, uid: int, item: Item) -> Quarantined:
+        """Of a mail that the server does not give out."""
+        provider = self.providers[session.connection]
+        return Quarantined(
+            ref=provider.ref(uid),
+            uid=0 if provider.named else uid,
+            size=1,
+            kind="Unreadable",
+            detail="NO",
+            since=100,
+            attempts=1,
+            retry=200,
+            name=item.name if provider.named else b"",
+        )
+
+    def hash_key(self, connection: str) -> bytes:
+        """Of the ledger's numbers."""
+        return bytes.fromhex(self.client.hget(self.keys[connection].state, "hashKey").decode())
