@@ -12,7 +12,7 @@ from mailfetch_fetcher.contract.assignment import Assignment
 from mailfetch_fetcher.contract.report import NoticeReason
 from mailfetch_fetcher.errors import GateClosed
 from mailfetch_fetcher.memory import Memory
-from mailfetch_fetcher.reset import RESET
+from mailfetch_fetcher.reset import RESET, Approval
 from mailfetch_fetcher.sources.base import Snapshot
 from mailfetch_fetcher.sources.source import Source
 from mailfetch_fetcher.store.mailbox import Mailbox
@@ -41,6 +41,7 @@ class Names:
         mailbox: Mailbox,
         memory: Memory,
         clock: Clock,
+        approval: Approval,
         tell: Callable[[NoticeReason, str], None],
     ) -> None:
         """Does nothing yet.
@@ -51,6 +52,7 @@ class Names:
             mailbox: Its ledger.
             memory: When the ledger was last compared.
             clock: For that.
+            approval: What people approved.
             tell: Tells people once.
         """
         self._assignment = assignment
@@ -58,6 +60,7 @@ class Names:
         self._mailbox = mailbox
         self._memory = memory
         self._clock = clock
+        self._approval = approval
         self._tell = tell
 
     def guard(self, look: Snapshot) -> None:
@@ -67,13 +70,15 @@ class Names:
             GateClosed: MailboxReset; nothing was downloaded.
         """
         most, state = self._assignment.spec.approval.max_messages, self._mailbox.state
-        if not self._source.by_name or not is_flood(look, most=most) or state.reset_approved:
+        if not self._source.by_name or not is_flood(look, most=most):
             return
         if not self._prune().frozen:
             return  # few known mails are missing: these are new ones
         if not state.phase.startswith(RESET):
-            detail = f"begins: {look.new} unknown mails, and known ones are missing"
-            self._mailbox.commit(Batch(phase=RESET, log=[LogLine(step="reset", fields={"detail": detail})]))
+            line = LogLine(step="reset", fields={"detail": f"begins: {look.new} unknown mails, known ones are missing"})
+            self._mailbox.commit(Batch(phase=RESET, gate_epoch=self._approval.kept, log=[line]))
+        if self._approval.given:
+            return
         raise GateClosed(
             "MailboxReset",
             f"the mailbox shows {look.new} mails under names that were never seen, {look.known} known ones, and others "

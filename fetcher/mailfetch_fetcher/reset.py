@@ -23,7 +23,7 @@ from mailfetch_fetcher.round import Round
 from mailfetch_fetcher.sources.base import Listed, Ref, Unreadable
 from mailfetch_fetcher.sources.source import Source
 from mailfetch_fetcher.store.mailbox import Mailbox
-from mailfetch_fetcher.store.model import Batch, LogLine
+from mailfetch_fetcher.store.model import Batch, LogLine, State
 from mailfetch_fetcher.transfer import Transfer, chunks, without_cursor
 from mailfetch_fetcher.translate import Translation
 
@@ -31,6 +31,35 @@ log = logging.getLogger(__name__)
 RESET = "Reset"
 KEPT = 10_000
 """Refs of unknown mails that one walk keeps; of more of them only the number, and a second walk downloads them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Approval:
+    """Whether people approved what a reset would download again.
+
+    They may have done so after it began, or before a fetcher noticed it: then the probe had counted it.
+
+    Attributes:
+        given: Nothing more is asked.
+        kept: Epoch that the state gets when a reset begins, so that the approval still counts after a crash; None: the
+            epoch stays. The commit that ends the reset uses it up.
+    """
+
+    given: bool
+    kept: int | None = None
+
+
+def approval_of(state: State, *, epoch_before: int, epoch: int) -> Approval:
+    """The approval for a reset.
+
+    Args:
+        state: The state, opened.
+        epoch_before: Its epoch before it was opened.
+        epoch: Epoch of the assignment.
+    """
+    if state.reset_approved:
+        return Approval(given=True)
+    return Approval(given=True, kept=epoch_before) if epoch_before < epoch else Approval(given=False)
 
 
 @dataclass(kw_only=True)
@@ -79,6 +108,7 @@ class Reset:
         run: Round,
         meter: Meter,
         pulse: Pulse,
+        approval: Approval,
         tell: Callable[[NoticeReason, str], None],
     ) -> None:
         """Does nothing yet.
@@ -93,6 +123,7 @@ class Reset:
             run: Takes what is downloaded.
             meter: Is told what is to come.
             pulse: Sign of life.
+            approval: What people approved.
             tell: Tells people once.
         """
         self._assignment = assignment
@@ -104,6 +135,7 @@ class Reset:
         self._run = run
         self._meter = meter
         self._pulse = pulse
+        self._approval = approval
         self._tell = tell
         self._extra = {"namespace": assignment.namespace, "connection": assignment.name}
         self._translation = Translation(())
@@ -123,7 +155,8 @@ class Reset:
         state = self._mailbox.state
         log.warning("the mailbox is compared with what was downloaded: %s", why or "goes on", extra=self._extra)
         if (phase := f"{RESET} {self._uid_validity}") != state.phase:
-            self._mailbox.commit(Batch(phase=phase, log=[LogLine(step="reset", fields={"detail": f"begins: {why}"})]))
+            line = LogLine(step="reset", fields={"detail": f"begins: {why}"})
+            self._mailbox.commit(Batch(phase=phase, gate_epoch=self._approval.kept, log=[line]))
         self._last = seconds_of(self._mailbox.last_message())
         found = self._walk()
         self._decide(found, why)
@@ -180,7 +213,7 @@ class Reset:
     def _decide(self, found: Census, why: str) -> None:
         """Thousands of old mails are not downloaded again without a word (`store.md` 34)."""
         most = self._assignment.spec.approval.max_messages
-        if found.suspicious <= most or self._mailbox.state.reset_approved:
+        if found.suspicious <= most or self._approval.given:
             return
         raise GateClosed(
             "MailboxReset",

@@ -26,7 +26,7 @@ from mailfetch_fetcher.sources.base import Opened
 from mailfetch_fetcher.sources.pop3 import Pop3Source
 from mailfetch_fetcher.sources.source import Source
 from mailfetch_fetcher.store.mailbox import Mailbox
-from mailfetch_fetcher.store.model import Owner, QueuePolicy
+from mailfetch_fetcher.store.model import Owner, QueuePolicy, State
 from mailfetch_fetcher.store.read import LedgerView
 from mailfetch_fetcher.store.target import Target
 from mailfetch_fetcher.work import Work
@@ -140,7 +140,8 @@ class Session:
         target = redis_target(self._env.redis, namespace=a.namespace)
         mailbox = self._mailbox = self._make_mailbox(target)
         pulse = Pulse(mailbox=mailbox, timeout=self._timeout, stopping=self._stop.is_set)
-        opened = self._open(target, mailbox, pulse)
+        before = mailbox.peek()
+        opened = self._open(target, mailbox, pulse, before)
         assert self._source
         work = Work(
             assignment=a,
@@ -151,6 +152,7 @@ class Session:
             memory=self._memory,
             news=self._news,
             pulse=pulse,
+            epoch_before=before.gate_epoch if before else a.gate_epoch,
             requests=lambda: self._assignment.requests,
             paused_at=self._paused_at,
         )
@@ -165,10 +167,9 @@ class Session:
         finally:
             self._act_first = work.downloading
 
-    def _open(self, target: Target, mailbox: Mailbox, pulse: Pulse) -> Opened:
+    def _open(self, target: Target, mailbox: Mailbox, pulse: Pulse, before: State | None) -> Opened:
         """Takes the state and opens the mailbox: in this order, unless the state must be compared with it first."""
         a, opened, moved = self._assignment, None, False
-        before = mailbox.peek()
         if before and before.identity != a.identity and before.cluster_id == self._cluster_id:
             opened = self._connect(pulse)
             assert self._source

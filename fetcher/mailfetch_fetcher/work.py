@@ -18,7 +18,7 @@ from mailfetch_fetcher.progress import Meter
 from mailfetch_fetcher.pulse import Pulse
 from mailfetch_fetcher.quarantine import Quarantine
 from mailfetch_fetcher.refetch import REQUEST, Refetch
-from mailfetch_fetcher.reset import RESET, Reset
+from mailfetch_fetcher.reset import RESET, Reset, approval_of
 from mailfetch_fetcher.round import Round
 from mailfetch_fetcher.sources.base import Opened
 from mailfetch_fetcher.sources.source import Source
@@ -42,6 +42,7 @@ class Work:
         memory: Memory,
         news: News,
         pulse: Pulse,
+        epoch_before: int,
         requests: Callable[[], dict[str, str]],
         paused_at: Callable[[], int],
     ) -> None:
@@ -56,6 +57,7 @@ class Work:
             memory: What the process knows of the state.
             news: Tells what happens.
             pulse: Sign of life.
+            epoch_before: Epoch of the state before it was opened.
             requests: The requests, as they are now.
             paused_at: See `Acting`.
         """
@@ -95,8 +97,15 @@ class Work:
             memory=memory,
             paused_at=paused_at,
         )
+        self._approval = approval_of(mailbox.state, epoch_before=epoch_before, epoch=assignment.gate_epoch)
         self._names = Names(
-            assignment=assignment, source=source, mailbox=mailbox, memory=memory, clock=env.clock, tell=news.notice
+            assignment=assignment,
+            source=source,
+            mailbox=mailbox,
+            memory=memory,
+            clock=env.clock,
+            approval=self._approval,
+            tell=news.notice,
         )
         self._run = self._make_round()
         self._refetch = Refetch(
@@ -187,5 +196,6 @@ class Work:
             run=self._run,
             meter=self._meter,
             pulse=self._pulse,
+            approval=self._approval,
             tell=self._news.notice,
         ).carry_out(why)

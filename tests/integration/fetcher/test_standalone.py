@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,14 @@ def manifest(tmp_path: Path) -> Path:
     return tmp_path / "manifest.yaml"
 
 
-def write(manifest: Path, account: Account, *, password: str = "", **spec: Any) -> None:
-    """The account as a file."""
+def write(
+    manifest: Path, account: Account, *, password: str = "", made: dict[str, Any] | None = None, **spec: Any
+) -> None:
+    """The account as a file; `made` is a whole spec."""
     ca = account.dovecot.certificates.ca.read_text()
     password = password or account.dovecot.password(account.user)
     documents = [
-        {"kind": "MailConnection", "metadata": {"name": "support"}, "spec": account.spec(**spec)},
+        {"kind": "MailConnection", "metadata": {"name": "support"}, "spec": made or account.spec(**spec)},
         {"kind": "Secret", "metadata": {"name": "mailbox"}, "stringData": {"password": password}},
         {"kind": "Secret", "metadata": {"name": "ca"}, "stringData": {"ca.crt": ca}},
     ]
@@ -42,10 +45,10 @@ def run(manifest: Path) -> Any:
     """Starts one; all end with the test."""
     made: list[subprocess.Popen[str]] = []
 
-    def start(*options: str, group: bool = False, **variables: str) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-m", "mailfetch_fetcher.main", "run", "-f", str(manifest), *options]
+    def start(*options: str, command: str = "run", group: bool = False, **variables: str) -> "subprocess.Popen[str]":
+        words = [sys.executable, "-m", "mailfetch_fetcher.main", command, "-f", str(manifest), *options]
         process = subprocess.Popen(
-            command,
+            words,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -77,6 +80,37 @@ def test_once_ends_when_all_is_done(manifest: Path, run: Run, server: RedisServe
     assert "up to date, 120 mails" in told
     assert all(flags == {"\\seen"} for flags in account.dovecot.flags(account.user).values())
     assert not server.client().exists("mail:{default/support}:conn:support:lease")
+
+
+def test_pop3(manifest: Path, run: Run, server: RedisServer, account: Account) -> None:
+    account.dovecot.fill(account.user, mailgen.mails(20))
+    write(manifest, account, made=account.pop3(afterDownload={"action": "Delete"}))
+    code, told = finish(run("--redis", server.url, command="probe"))
+    assert code == 0, told
+    assert "20 new mails of 20 (a new mailbox; Exact, confidence High)" in told
+    assert not server.client().exists(STREAM)
+    code, told = finish(run("--redis", server.url, "--once"))
+    assert (code, server.client().xlen(STREAM), account.left()) == (0, 20, 0), told
+    write(manifest, account, made=account.pop3(folder="INBOX"))
+    code, told = finish(run("--redis", server.url, "--once"))
+    assert (code, "POP3 has no folders" in told) == (2, True), told
+
+
+def test_a_flood_after_a_reset_needs_a_yes(manifest: Path, run: Run, server: RedisServer, account: Account) -> None:
+    """A migration wrote all dates anew, so nothing is recognised."""
+    named = [mail for mail in mailgen.mails(30) if b"\nmessage-id:" in mail.lower()]
+    account.dovecot.fill(account.user, named)
+    approval = {"maxMessages": 10}
+    write(manifest, account, approval=approval)
+    assert finish(run("--redis", server.url, "--once", "--yes"))[0] == 0
+    account.dovecot.doveadm("expunge", "-u", account.user, "mailbox", "INBOX", "all")
+    account.dovecot.set_uid_validity(account.user, 4711)
+    account.dovecot.fill(account.user, named, received=mailgen.FIRST_DATE + timedelta(days=100))
+    code, told = finish(run("--redis", server.url, "--once"))
+    assert (code, server.client().xlen(STREAM)) == (1, len(named))
+    assert "UIDVALIDITY" in told
+    code, told = finish(run("--redis", server.url, "--once", "--yes"))
+    assert (code, server.client().xlen(STREAM)) == (0, 2 * len(named)), told
 
 
 def test_once_tells_failures_by_its_exit_code(manifest: Path, run: Run, server: RedisServer, account: Account) -> None:

@@ -9,8 +9,9 @@ from mailfetch_fetcher.contract.spec import AfterDownload, Backlog, Protocol, Sp
 from mailfetch_fetcher.mails import wanted_action
 from mailfetch_fetcher.names import is_flood
 from mailfetch_fetcher.refetch import Position, read_position
-from mailfetch_fetcher.reset import Census, seconds_of
+from mailfetch_fetcher.reset import Approval, Census, approval_of, seconds_of
 from mailfetch_fetcher.sources.base import Snapshot
+from mailfetch_fetcher.store.model import State
 
 
 def test_since_is_the_beginning_of_the_day_in_utc() -> None:
@@ -74,3 +75,28 @@ def test_the_action_of_a_mail(protocol: Protocol, action: str, kind: str | None)
     assert isinstance(spec.after_download, AfterDownload)
     wanted = wanted_action(spec)
     assert (wanted and wanted.kind) == kind
+
+
+@pytest.mark.parametrize(
+    ("reset_approved", "before", "now", "approval"),
+    [
+        (False, 1, 1, Approval(given=False)),
+        (False, 2, 1, Approval(given=False)),
+        (True, 1, 2, Approval(given=True)),  # it began, and people approved
+        (False, 1, 2, Approval(given=True, kept=1)),  # people approved before it began
+    ],
+)
+def test_which_approval_counts_for_a_reset(reset_approved: bool, before: int, now: int, approval: Approval) -> None:
+    state = State(
+        state_id="s",
+        identity="i",
+        cluster_id="c",
+        gate_epoch=now,
+        epoch=1,
+        seq=1,
+        cursor="",
+        anchor="",
+        hash_key=b"k",
+        reset_approved=reset_approved,
+    )
+    assert approval_of(state, epoch_before=before, epoch=now) == approval
