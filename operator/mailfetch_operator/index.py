@@ -1,4 +1,4 @@
-"""How objects are found in the cache: children by their labels, connections by fetcher and by mailbox."""
+"""How objects are found in the cache: children by their labels, connections by fetcher, mailbox and stream."""
 
 from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
@@ -24,6 +24,11 @@ def by_mailbox(namespace: str, identity: str) -> Hashable:
     return "mailbox", namespace, identity
 
 
+def by_stream(namespace: str, stream: str) -> Hashable:
+    """Connections that write into a stream."""
+    return "stream", namespace, stream
+
+
 def keys(obj: Mapping[str, Any]) -> Iterator[Hashable]:
     """All keys of an object; the `index` of the cache."""
     meta = obj["metadata"]
@@ -33,6 +38,7 @@ def keys(obj: Mapping[str, Any]) -> Iterator[Hashable]:
         if connection.spec:
             yield by_fetcher(namespace, wanted_fetcher(connection))
             yield by_mailbox(namespace, connection.identity)
+            yield by_stream(namespace, connection.stream)
         return
     labels = meta.get("labels") or {}
     for label in _LABELS:

@@ -88,6 +88,11 @@ class Connection:
         return self.deleted is not None
 
     @property
+    def stream(self) -> str:
+        """Name of its stream; empty without a spec."""
+        return (self.spec.queue.stream or self.name) if self.spec else ""
+
+    @property
     def purges(self) -> bool:
         """Whether its data in Redis is to go with it."""
         return self.spec is not None and self.spec.deletion_policy == "Purge"
@@ -249,6 +254,7 @@ class World:
         busy: For a connection that is being deleted: why a fetcher may still run it; empty: none does.
         namespace_ends: The API server refused to make something because the namespace is being deleted.
         same_mailbox: `plan.same_mailbox(...)`: other connections on the same mailbox.
+        consumer_groups: `plan.consumer_groups(...)`: those that retention waits for.
         last_written: When this process last wrote the status, None if it did not yet.
         uptime: Seconds since this process began to ask the fetchers: a restart must not make every state unknown.
     """
@@ -263,6 +269,7 @@ class World:
     busy: str = ""
     namespace_ends: bool = False
     same_mailbox: tuple[str, ...] = ()
+    consumer_groups: frozenset[str] = frozenset()
     last_written: datetime | None = None
     uptime: float = math.inf
 

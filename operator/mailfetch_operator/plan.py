@@ -158,6 +158,13 @@ def same_mailbox(connection: Connection, connections: Sequence[Connection]) -> t
     return tuple(sorted(c.name for c in others if c.identity == connection.identity))
 
 
+def consumer_groups(connections: Sequence[Connection]) -> frozenset[str]:
+    """The groups that retention waits for, of all connections of one stream."""
+    specs = [c.spec for c in connections if c.spec and not c.deleting]
+    named = {group for spec in specs for group in spec.queue.consumer_groups}
+    return frozenset(named | {spec.after_download.consumer_group for spec in specs} - {""})
+
+
 def _in_pool(connection: Connection, pool: str) -> bool:
     spec = connection.spec
     if spec is None or connection.deleting:

@@ -108,6 +108,11 @@ class Reconciler:
         """All connections that mean a mailbox."""
         return [self.connection(o) for o in self.cache.find(index.by_mailbox(namespace, identity))]
 
+    def same_stream(self, connection: Connection) -> list[Connection]:
+        """All connections that write into its stream, and itself."""
+        found = self.cache.find(index.by_stream(connection.namespace, connection.stream))
+        return [self.connection(o) for o in found]
+
     async def _connection(self, key: Key, obj: Object) -> float:
         connection = self.connection(obj)
         world = self._gather(key, connection)
@@ -189,6 +194,7 @@ class Reconciler:
             busy=self._fetchers.busy(connection) if connection.deleting and connection.held else "",
             namespace_ends=key in self._ending,
             same_mailbox=plan.same_mailbox(connection, self.same_mailbox(key.namespace, connection.identity)),
+            consumer_groups=plan.consumer_groups(self.same_stream(connection)),
             last_written=self._written.get(key),
             uptime=self.reports.uptime,
         )

@@ -21,6 +21,8 @@ def advice_on(facts: Facts) -> Iterator[Advice]:
         yield "Quarantined", _quarantine(facts)
     if facts.report and facts.live and facts.report.actions.unproven:
         yield "UnprovenAcknowledgements", _unproven(facts)
+    if facts.gate.open and not facts.world.consumer_groups:
+        yield "NoConsumerGroup", _no_group(facts)
     if _marks_over_pop3(facts):
         yield (
             "Pop3MarkSeen",
@@ -55,6 +57,14 @@ def _unproven(facts: Facts) -> str:
         f"Of some mails it cannot be proven that the consumer group {group} acknowledged them (the group was made "
         "anew, or entries were removed), so they stay in the mailbox as they are; the log has them with the result "
         "Unproven."
+    )
+
+
+def _no_group(facts: Facts) -> str:
+    return (
+        "No consumer group is named, so nothing is ever removed from the stream, and fetching stops when it holds "
+        f"spec.queue.maxLength ({facts.spec.queue.max_length}) entries. Name the groups that read it in "
+        "spec.queue.consumerGroups."
     )
 
 

@@ -230,3 +230,14 @@ def test_only_a_probe_of_our_own_is_believed(desk: Desk, job_of: str, pod_of: st
     desk.work()
     found = [view.result for view in desk.seen[-1][1].probes]
     assert found == {("uid-one", "job"): [result], ("somebody", "job"): []}.get((job_of, pod_of), [None])
+
+
+def test_the_groups_of_a_stream_are_those_of_all_its_connections(desk: Desk) -> None:
+    for name, queue in (("one", {"stream": "all"}), ("two", {"stream": "all", "consumerGroups": ["a"]}), ("all", {})):
+        obj = json.loads(json.dumps(desk.make(name)))
+        obj["metadata"]["resourceVersion"] = "9"
+        obj["spec"]["queue"] = queue
+        desk.cache.put("MailConnection", obj)
+        desk.plans[name] = ConnectionPlan(status={})
+        desk.work(name)
+    assert [world.consumer_groups for _, world in desk.seen] == [set(), {"a"}, {"a"}]

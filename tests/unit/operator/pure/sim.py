@@ -84,6 +84,7 @@ class Sim:
         self.report = ReportView(age=1.0)
         self.placement: FetcherKey | Refusal | None = None
         self.same_mailbox: tuple[str, ...] = ()
+        self.consumer_groups = frozenset({"tickets"})
         self.uptime = 1e6
         self.written: datetime | None = None
         self.writes = 0
@@ -115,6 +116,7 @@ class Sim:
             report=self.report,
             probes=tuple(self.jobs.values()),
             same_mailbox=self.same_mailbox,
+            consumer_groups=self.consumer_groups,
             last_written=self.written,
             uptime=self.uptime,
         )

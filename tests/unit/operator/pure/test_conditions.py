@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from mailfetch_fetcher.contract.report import ActionState, Progress
-from mailfetch_operator.model import FetcherView, PodView, Refusal, ReportView
+from mailfetch_operator.model import Connection, FetcherView, PodView, Refusal, ReportView
+from mailfetch_operator.plan import consumer_groups
 from tests.unit.operator.pure.sim import KEY, READY, SPEC, STEPS, Sim, manifest, opened, problem
 
 ALWAYS = ["Ready", "Active", "ConnectionVerified", "Approved", "AfterDownload"]
@@ -386,6 +387,33 @@ def test_marking_over_pop3_is_discouraged() -> None:
     sim = Sim(manifest(spec=pop3))
     sim.settle()
     assert sim.state("Advisory") == ("True", "Pop3MarkSeen")
+
+
+def test_a_stream_that_nothing_is_ever_removed_from_is_advice_once_mail_comes_in() -> None:
+    sim = Sim(enable="true")
+    sim.consumer_groups = frozenset()
+    sim.settle()
+    assert sim.condition("Advisory") == {}
+    sim.count(5)
+    sim.settle()
+    assert sim.state("Advisory") == ("True", "NoConsumerGroup")
+    assert "spec.queue.maxLength (100000) entries" in sim.condition("Advisory")["message"]
+    sim.consumer_groups = frozenset({"tickets"})
+    sim.settle()
+    assert sim.condition("Advisory") == {}
+
+
+def test_groups_are_named_for_the_whole_stream() -> None:
+    def made(name: str, **spec: Any) -> Connection:
+        return Connection.from_object(manifest(name, spec=SPEC | spec))
+
+    shared = {"stream": "all"}
+    one = made("one", queue=shared | {"consumerGroups": ["a", "b"]})
+    two = made("two", queue=shared, afterDownload={"action": "Delete", "when": "Acknowledged", "consumerGroup": "c"})
+    three = made("three", queue=shared)
+    assert (one.stream, made("four").stream) == ("all", "four")
+    assert consumer_groups([one, two, three]) == {"a", "b", "c"}
+    assert consumer_groups([three]) == set()
 
 
 def test_quarantine_and_unproven_acknowledgements_are_advice() -> None:
