@@ -169,14 +169,37 @@ class World:
 
     def judge(self, name: str, *, user: str = "user1@mail.test", seen: bool = True) -> checker.Verdict:
         """The independent checker's verdict."""
-        mailbox = checker.Mailbox(
+        url = redis_url(self.cluster)
+        return checker.check(self.mailbox(user), redis_url=url, stream=self.stream(name), expect_seen=seen)
+
+    def mailbox(self, user: str) -> checker.Mailbox:
+        """For the checker."""
+        return checker.Mailbox(
             host=self.cluster.host_ip,
             port=self.mail.imaps_port,
             user=user,
             password=self.mail.password(user),
             ca=self.mail.certificates.ca,
         )
-        return checker.check(mailbox, redis_url=redis_url(self.cluster), stream=self.stream(name), expect_seen=seen)
+
+    def entries(self, name: str) -> list[checker.Entry]:
+        """What the stream of a connection holds, as the checker reads it."""
+        return checker.read_stream(self.redis(), self.stream(name))
+
+    def keys(self, name: str) -> list[str]:
+        """All that Redis holds of the stream of a connection."""
+        pattern = self.stream(name).removesuffix("queue") + "*"
+        return sorted(key.decode() for key in self.redis().scan_iter(pattern, count=1000))
+
+    def forget(self, name: str) -> None:
+        """Takes a connection and all that Redis holds of its stream away."""
+        self.kubectl("delete", "mailconnection", name, "--wait=false")
+        self.redis().unlink(*self.keys(name))
+
+    def restarts(self, pod: str) -> int:
+        """Of the only container of a pod."""
+        path = "jsonpath={.status.containerStatuses[0].restartCount}"
+        return int(self.kubectl("get", "pod", pod, "-o", path))
 
 
 def _condition(status: Object, kind: str) -> Object:
