@@ -78,7 +78,7 @@ class Walk:
         while uid < (until or HIGHEST_UID):
             last = uid + width >= bound or 0 < until <= uid + width
             # `*` at the end: what came after SELECT, and whatever UIDNEXT says, the truth.
-            high = b"%d" % (uid + width) if not last else b"%d" % until if until else b"*"
+            high = until if last else uid + width
             rows, more = self._rows(query, uid, high)
             if rows:
                 self.highest = max(self.highest, rows[-1].uid)
@@ -107,8 +107,8 @@ class Walk:
         self._wire.run(b"NOOP")
         return self._wire.exists > 0
 
-    def _rows(self, query: Query, after: int, high: bytes) -> tuple[list[Row], int]:
-        """The first `WINDOW` mails above a UID, and the highest UID that did not fit (else 0)."""
+    def _rows(self, query: Query, after: int, high: int) -> tuple[list[Row], int]:
+        """The first `WINDOW` mails above a UID (up to `high`; 0: all), and the highest that did not fit (else 0)."""
         try:
             return self._read(query, after, high)
         except Refused:
@@ -119,9 +119,9 @@ class Walk:
             doing = f"list the mails of the folder {self._settings.folder}"
             raise errors.refused(self._settings.address, doing, e.text) from e
 
-    def _read(self, query: Query, after: int, high: bytes) -> tuple[list[Row], int]:
+    def _read(self, query: Query, after: int, high: int) -> tuple[list[Row], int]:
         """Reads with bounded memory, whatever the number and order of the answers."""
-        command = b"UID FETCH %d:%s %s" % (after + 1, high, query.items)
+        command = b"UID FETCH %d:%s %s" % (after + 1, b"%d" % high if high else b"*", query.items)
         found: dict[int, Row] = {}
         too_many = 0
         for answer in self._wire.answers(self._wire.start(command)):
@@ -130,6 +130,8 @@ class Walk:
             row = query.read(answer)
             if row.uid <= after:
                 continue  # `n:*` also answers with the last mail when that is below n; or no UID: news about flags
+            if 0 < high < row.uid:
+                continue  # news about another mail: as the last of a window it would make the cursor pass all between
             known = found.get(row.uid)
             found[row.uid] = known.joined(row) if known else row
             if len(found) >= 2 * WINDOW:

@@ -78,6 +78,26 @@ def test_mail_that_comes_while_walking_is_found(
     assert found == list(range(1, 33))
 
 
+def test_news_about_a_mail_beyond_the_window_passes_over_none(
+    server: FakeImap, open_source: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another program flags a mail meanwhile: within a UID command the server tells its UID as well."""
+    monkeypatch.setattr(imap_walk, "WINDOW", 10)
+    numbers = fill(server, [n for n in range(1, 100) if n % 10 > 1])
+    source = open_source()
+    session = server.sessions[0]
+    real = session._uid_fetch
+
+    def with_news(rest: str) -> None:
+        session.send(b"* 73 FETCH (UID 92 FLAGS (\\Seen))\r\n")
+        real(rest)
+
+    session._uid_fetch = with_news  # type: ignore[method-assign]
+    assert uids(source) == numbers
+    wanted = [ref.uid for window in source.select("uid:5-8", after="") for ref in window.refs]
+    assert wanted == [5, 6, 7, 8]
+
+
 def test_a_frozen_uidnext_hides_nothing(server: FakeImap, open_source: Open) -> None:
     fill(server, [1, 2, 3])
     server.inbox.uid_next = 4
