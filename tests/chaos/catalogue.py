@@ -80,9 +80,9 @@ b1  | before the first part         | redis > PART before                       
 b2  | part half sent                | redis > PART#2 half                              | all      | any
 b2  | part's answer lost            | redis < PART#2 before                            | all      | any
 b3  | last part written             | redis < PART after; redis > COMMIT before        | all      | any
-b5  | trim half sent                | redis > TRIM#2 half                              | all      | any  | read
-b5  | trimmed, answer unread        | redis < TRIM#2 before                            | all      | any  | read
-b5  | trimmed, bodies not removed   | redis < TRIM#2 after                             | all      | any  | read
+b5  | trim half sent                | redis > TRIM half                                | all      | any  | read
+b5  | trimmed, answer unread        | redis < TRIM before                              | all      | any  | read
+b5  | trimmed, bodies not removed   | redis < TRIM after                               | all      | any  | read
 """
 MAIL: Final = r"""
 i1  | folder opened                 | mail < SELECT after                              | imap*    | any

@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import redis
@@ -14,7 +15,7 @@ GROUP = "readers"
 class Consumer:
     """Reads from its start to `close`."""
 
-    def __init__(self, client: Any, queue: str) -> None:
+    def __init__(self, client: Callable[[], Any], queue: str) -> None:
         self._client = client
         self._queue = queue
         self._kept: dict[str, checker.Entry] = {}
@@ -33,13 +34,14 @@ class Consumer:
 
     def _run(self) -> None:
         while not self._end.is_set():
-            with contextlib.suppress(redis.RedisError):  # the group is not there yet, or Redis is not
+            with contextlib.suppress(redis.RedisError, RuntimeError):  # the group is not there yet, or no Redis
                 self._read()
             self._end.wait(0.02)
 
     def _read(self) -> None:
-        for _, page in self._client.xreadgroup(GROUP, "one", {self._queue: ">"}, count=3) or ():
+        client = self._client()
+        for _, page in client.xreadgroup(GROUP, "one", {self._queue: ">"}, count=3) or ():
             for key, fields in page:
-                entry = checker.read_entry(self._client, key.decode(), fields)
+                entry = checker.read_entry(client, key.decode(), fields)
                 self._kept[entry.entry] = entry
-                self._client.xack(self._queue, GROUP, key)
+                client.xack(self._queue, GROUP, key)

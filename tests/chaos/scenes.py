@@ -101,7 +101,7 @@ def scene(case: Case, rooms: Rooms, rng: random.Random) -> Iterator[Scene]:
         if case.point.prepared == "baseline":
             spec["backlog"] = {"startFrom": "Now"}
         if case.point.prepared == "read":
-            spec["queue"] = {"consumerGroups": [GROUP], "maxLength": SMALL}
+            spec["queue"] = {"consumerGroups": [GROUP], "maxLength": SMALL + len(LARGE) + 2}
         setup = Setup(
             mail_port=mail.port,
             redis_url=url,
@@ -156,15 +156,13 @@ def prepare(case: Case, stopped: Scene) -> None:
         made.fill(SMALL, rng, large=LARGE)
         return
     if prepared == "read":
-        made.fill(3 * SMALL, rng, large=LARGE)
-        made.consumer = Consumer(made.client, made.queue)
-        return
+        made.consumer = Consumer(stopped.store.client, made.queue)
     if prepared == "baseline":
         made.fill(SMALL, rng, large=())
         made.kept = made.unwanted = set(made.originals)
         return
     made.configure(action="None")
-    made.fill(SMALL, rng, large=LARGE if prepared == "refetch" else ())
+    made.fill(SMALL, rng, large=LARGE if prepared in ("refetch", "read") else ())
     made.start("pod-0")
     made.wait_until_done()
     made.stop(made.fetchers[0])
