@@ -71,7 +71,9 @@ tests() { "$V/bin/python" -m pytest -q "$@"; }
 stage lint hack/lint.sh
 stage unit tests tests/unit
 beside chaos tests tests/chaos
-stage integration tests tests/integration -m 'not cluster and not node'
+beside store tests tests/integration/store
+stage integration tests tests/integration -m 'not cluster and not node' --ignore tests/integration/store
+join store
 join chaos
 stage kubernetes kubernetes
 stage image hack/image.sh
