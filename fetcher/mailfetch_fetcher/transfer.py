@@ -125,6 +125,8 @@ class Transfer:
             for ref in refs:
                 self._pulse.check()
                 yield self._held(ref) if ref.key in held else self._next(ref, items, committer, refetch)
+            for _ in items:  # nothing more comes; a source that is not asked to the end closes its session (POP3)
+                pass
             committer.flush()
 
     def once_more(self, ref: Ref) -> None:

@@ -81,6 +81,18 @@ def test_no_quit_while_redis_is_down(tmp_path: Path, server: RedisServer) -> Non
         assert len(set(bodies(server.client()))) == len(bodies(server.client())) == 25
 
 
+def test_the_session_that_read_the_mails_says_quit(fetcher: Fetcher, server: RedisServer) -> None:
+    """Otherwise Gmail would list them for ever, and never the next ones; however many chunks they are read in."""
+    with FakePop3() as fake:
+        fake.quirks.pops = True
+        give_fake_secret(fetcher)
+        fake.add(*mailgen.mails(5), *(mailgen.large_mail(3_000_000, seed=n) for n in range(4)))
+        fetcher.assign(assignment(fake_spec(fake.port, protocol="POP3")))
+        fetcher.caught_up(9)
+        assert fake.left == []
+        assert (fake.count("RETR"), fake.count("UIDL"), fake.count("QUIT")) == (9, 1, 1)
+
+
 def test_no_quit_while_redis_is_unsafe(fetcher: Fetcher, server: RedisServer) -> None:
     """Nothing is downloaded twice all the same, and QUIT is said as soon as Redis keeps what it stores."""
     server.client().config_set("maxmemory-policy", "allkeys-lru")
