@@ -200,8 +200,11 @@ class Outcome:
         result: `done`: carried out (or the mail no longer exists); `dropped`: it must never be carried out (another
             UIDVALIDITY, another mail under this UID); `failed`: it stays pending and is tried again later.
         detail: Why it was dropped or failed.
+        was_gone: Done, as the mail was not there any more: that it is deleted is not our doing, and not proven either
+            where a list may lack mails for a while (POP3).
     """
 
     action: PendingAction
     result: Literal["done", "dropped", "failed"]
     detail: str = ""
+    was_gone: bool = False

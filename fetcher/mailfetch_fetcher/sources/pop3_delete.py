@@ -44,7 +44,7 @@ class Deleting:
         for action in actions:
             position = self._maildrop.find(action.key)
             if position is None:
-                self._settle([action], "done", GONE)
+                self._outcomes[action.member] = Outcome(action=action, result="done", detail=GONE, was_gone=True)
             else:
                 wanted.setdefault(position, []).append(action)
         wanted = self._without_strangers(wanted)

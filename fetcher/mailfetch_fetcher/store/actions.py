@@ -192,7 +192,7 @@ class Actions:
     def settle(self, outcomes: Sequence[Outcome]) -> None:
         """Removes what is done or dropped from the outbox, with a log line each; what failed stays."""
         results = {"done": "Succeeded", "dropped": "Dropped"}
-        self._settle([(o.action, results[o.result], o.detail) for o in outcomes if o.result in results])
+        self._settle([(o.action, results[o.result], o.detail, _deleted(o)) for o in outcomes if o.result in results])
 
     def all(self) -> list[PendingAction]:
         """The whole outbox, oldest first; only for translating it, nothing of it may be carried out."""
@@ -236,7 +236,7 @@ class Actions:
         if found.seen != before:
             self._writer.commit(Batch(cursor=None, group_seen=found.seen.encode()))
         text = f"nobody can say whether consumer group {group} acknowledged the mail; it stays as it is in the mailbox"
-        self._settle([(action, "Unproven", text) for action in found.unproven])
+        self._settle([(action, "Unproven", text, "") for action in found.unproven])
         if len(found.ready) < limit:
             self._next_look = now + LOOK_SECONDS
         waiting = size - len(found.ready) - len(found.unproven)
@@ -246,18 +246,17 @@ class Actions:
         members = (member.decode() for member in self.call("ZRANGE", self._keys.outbox, start, stop))
         return [parse_member(member, same_session=ref_of(member) in self._writer.committed) for member in members]
 
-    def _settle(self, settled: Sequence[tuple[PendingAction, str, str]]) -> None:
+    def _settle(self, settled: Sequence[tuple[PendingAction, str, str, str]]) -> None:
+        """Action, result, detail, and the number that may leave the ledger with the next list (or empty) of each."""
         keys = [self._keys.state, self._keys.outbox, self._keys.stream.log, self._keys.gone]
         for i in range(0, len(settled), SETTLED_AT_ONCE):
             some = settled[i : i + SETTLED_AT_ONCE]
             args: list[Any] = [self._owner, self._keys.name, self._owner.partition(" ")[2]]
-            for action, result, detail in some:
-                deleted = action.kind == "Delete" and result == "Succeeded"
-                number = ledger_member(action.member) if deleted else ""
+            for action, result, detail, number in some:
                 args += (action.member, result, action.kind, action.entry, detail, number)
             if self.call(*scripts.evaluate(scripts.SETTLE, keys=keys, args=args)) != b"OK":
                 raise Fenced("another fetcher has taken over the mailbox")
-            members = {action.member for action, _, _ in some}
+            members = {action.member for action, *_ in some}
             self._in_hand -= members
             self._writer.committed.difference_update(map(ref_of, members))
 
@@ -271,3 +270,9 @@ class Actions:
 
     def _because(self) -> str:
         return f" ({self._safety.message})" if self._safety.message else ""
+
+
+def _deleted(outcome: Outcome) -> str:
+    """The mail's number in the ledger if we deleted it, and the server said so (`store.md` 39 a)."""
+    ours = outcome.result == "done" and outcome.action.kind == "Delete" and not outcome.was_gone
+    return ledger_member(outcome.action.member) if ours else ""

@@ -163,6 +163,27 @@ def test_uidls_that_are_used_again(fetcher: Fetcher, server: RedisServer) -> Non
             wait_until(lambda n=sessions: fake.count("UIDL") > n + 2, what="it was listed")  # type: ignore[misc]
 
 
+def test_a_list_that_lacks_mails_for_a_while(fetcher: Fetcher, server: RedisServer) -> None:
+    """Their deletion is due just then: they were not deleted, so they stay known when they are back."""
+    server.client().config_set("maxmemory-policy", "allkeys-lru")  # holds all actions
+    with FakePop3() as fake:
+        give_fake_secret(fetcher)
+        fake.add(*mailgen.mails(20))
+        spec = fake_spec(fake.port, protocol="POP3", schedule=OFTEN, afterDownload={"action": "Delete"})
+        fetcher.assign(assignment(spec))
+        fetcher.wait_for(lambda r: r.messages == 20 and r.actions.pending == 20)
+        whole = fake.mails
+        fake.mails = whole[:1]
+        server.client().config_set("maxmemory-policy", "noeviction")
+        fetcher.wait_for(lambda r: not r.actions.pending)
+        for mails in ([], whole[1:]):
+            fake.mails = list(mails)
+            fake.add(mailgen.make_mail(100 + len(mails)))  # an empty list proves nothing
+            sessions = fake.count("UIDL")
+            wait_until(lambda n=sessions: fake.count("UIDL") > n + 4, what="some more rounds")  # type: ignore[misc]
+        assert len(set(bodies(server.client()))) == len(bodies(server.client())) == 22
+
+
 def test_a_migrated_mailbox_waits_for_people(fetcher: Fetcher, server: RedisServer) -> None:
     """All mails stand there under new names."""
     mails = list(mailgen.mails(150))

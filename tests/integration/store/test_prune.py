@@ -77,6 +77,17 @@ def test_what_we_deleted_goes_with_the_next_list_and_keeps_its_count(store: Stor
     assert not store.client.exists(KEYS.gone, KEYS.returns)
 
 
+def test_what_was_gone_already_may_come_back(store: Store) -> None:
+    """A list that lacked it for a while is no proof that the mail was deleted."""
+    mailbox = store.opened()
+    mailbox.commit(batch(named(1, action=DELETE), named(2), cursor="c"))
+    store.client.config_set("appendfsync", "always")
+    (delete, *_) = mailbox.due_actions().actions
+    mailbox.settle([Outcome(action=delete, result="done", was_gone=True)])
+    assert mailbox.prune(names(2), now=NOW) == Pruned(removed=0)
+    assert known(mailbox, 1, 2) == [1, 2]
+
+
 def test_an_empty_list_prunes_nothing(store: Store) -> None:
     mailbox = with_mails(store, 3)
     before = store.snapshot()

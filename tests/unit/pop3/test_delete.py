@@ -87,7 +87,7 @@ def test_only_ok_to_quit_makes_it_true(server: FakePop3, open_source: Make, ledg
     server.mails.pop(0)  # one of them was deleted after all
     outcomes = ledger.act(source)
     assert results(outcomes) == ["done", "done"]
-    assert [outcome.detail for outcome in outcomes] == [GONE, ""]
+    assert [(outcome.detail, outcome.was_gone) for outcome in outcomes] == [(GONE, True), ("", False)]
     assert server.left == []
 
 
