@@ -286,7 +286,8 @@ class Dovecot:
 
     def _own_one(self, path: Path) -> None:
         if self._root:
-            os.chown(path, self._account.pw_uid, self._account.pw_gid, follow_symlinks=False)
+            with contextlib.suppress(FileNotFoundError):  # a running Dovecot has renamed or removed it meanwhile
+                os.chown(path, self._account.pw_uid, self._account.pw_gid, follow_symlinks=False)
 
     def _await_greeting(self) -> None:
         deadline = time.monotonic() + DEADLINE
