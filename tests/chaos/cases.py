@@ -58,8 +58,8 @@ def chosen(cases: Sequence[Case], *, seed: int) -> list[Case]:
 
 
 def _of_fetchers() -> Iterator[Case]:
-    yield from _spread(COMMON, ("kill", "kill, other pod", "cut", "zombie", "SIGTERM"))
-    yield from _spread(COMMON, ("silence", "lease lost", "two at once"), one_server=True)
+    yield from _spread(COMMON, ("kill", "cut", "zombie", "SIGTERM"))
+    yield from _spread(COMMON, ("kill, other pod", "silence", "lease lost", "two at once"), one_server=True)
     yield from _spread((*BLOBS, *MAIL, *RESETS, *STARTS), ("kill", "cut", "zombie"))
     yield from _spread((*BLOBS, *MAIL, *RESETS), ("silence", "two at once"), one_server=True)
 
@@ -75,7 +75,7 @@ def _of_lines() -> Iterator[Case]:
 
 
 def _of_stores() -> Iterator[Case]:
-    deep = tuple(point for point in (*COMMON, *BLOBS) if point.id not in ("c1", "c2", "b1"))
+    deep = tuple(point for point in (*COMMON, *BLOBS) if point.id not in ("c1", "c2", "b1", "b5"))
     yield from _spread(deep, ("Redis killed",), stores=ALONE)
     yield from _spread(deep, ("failover",), stores=WATCHED)
     yield from _spread(deep, ("Redis full", "Redis read-only"), stores=ALONE, one_server=True)
