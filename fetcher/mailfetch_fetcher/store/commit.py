@@ -173,7 +173,7 @@ def _mail_values(plan: CommitPlan, mail: Mail, number: tuple[int, int] | None, n
     if mail.action:
         word = f"{fingerprint}:{member}" if mail.name else fingerprint
         head, tail = member_around_entry(mail, mail.action, fingerprint=word)
-    ref = f"{mail.ref} {fingerprint}" if mail.name else mail.ref  # a name may be used again for another mail
+    ref = f"{mail.ref} {fingerprint}"  # a name or UID may be used again for another mail
     enters = _enters_ledger(mail, plan.batch)
     return (
         hashes.entry_id(plan.state.state_id, ref, returns=plan.returns.get(mail.name, 0), refetch=mail.refetch),

@@ -14,6 +14,7 @@ from tests.integration.fetcher.helpers import (
     KillableFetcher,
     assignment,
     bodies,
+    entries,
     fetcher_on,
     log_steps,
 )
@@ -143,6 +144,7 @@ def test_uids_that_are_used_again_are_noticed(fetcher: Fetcher, server: RedisSer
     fetcher.caught_up(22)
     found = checker.read_mailbox(account.mailbox("Work"))
     assert sorted(bodies(server.client())[10:]) == sorted(original.sha256 for original in found.values())
+    assert len({entry["id"] for entry in entries(server.client())}) == 22  # or consumers would drop the new ones
 
 
 def test_a_mailbox_that_went_back_goes_on(fetcher: Fetcher, server: RedisServer, account: Account) -> None:

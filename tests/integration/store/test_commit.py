@@ -40,7 +40,7 @@ def test_the_entry_has_the_documented_fields_in_order(store: Store) -> None:
         *("id", "connection", "folder", "uid", "message_id", "from", "to", "subject", "date", "received"),
         *("committed", "size", "sha256", "flags", "raw"),
     ]
-    assert entry["id"] == hashes.entry_id(mailbox.state.state_id, "1700000000/7")
+    assert entry["id"] == hashes.entry_id(mailbox.state.state_id, f"1700000000/7 {mailbox.digest(one.identity)}")
     assert (entry["connection"], entry["folder"], entry["uid"], entry["size"]) == ("inbox", "Zustellung", "7", "11")
     assert entry["raw"].encode("latin-1") == b"raw \x00\xff bytes"
     assert entry["subject"].encode("latin-1").decode() == "Grüße ?"
