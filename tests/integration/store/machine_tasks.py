@@ -106,6 +106,7 @@ def _due(world: World, session: Session, count: int, *, group: str) -> list[Pend
         if group:
             assert action.entry in world.observer.acknowledged(group), f"{action} was not acknowledged"
             assert action.entry in world.handed, f"{action} was never given to a consumer"
+            world.counts["acknowledged"] += 1
     return actions
 
 
@@ -113,6 +114,7 @@ def _is_unproven(world: World, before: View, found: View) -> bool:
     """Nothing but actions that nobody can prove any more left the outbox, and the log says so of each."""
     dropped = {world.observer.history[line["entry"]].serial for line in world.observer.log("Unproven")}
     missing = {world.serials[ref] for ref, _, _ in before.outbox - found.outbox}
+    world.counts["unproven"] += len(missing)
     return missing <= dropped and replace(found, outbox=before.outbox) == before and found.outbox <= before.outbox
 
 
@@ -170,7 +172,9 @@ def trim(world: World, session: Session) -> None:
         with world.step(session, view, view):
             session.mailbox.trim()
     finally:
-        assert there - world.observer.there <= free, f"trimmed although needed: {there - world.observer.there - free}"
+        gone = there - world.observer.there
+        assert gone <= free, f"trimmed although needed: {gone - free}"
+        world.counts["trimmed"] += len(gone)
 
 
 def _needed(world: World) -> set[str]:
@@ -188,8 +192,11 @@ def prune(world: World, session: Session) -> None:
     provider = world.providers[session.connection]
     listed = [item.name for _, item in provider.present()]
     present = {number(name, 1, key=key) for name in listed}
-    with world.step(session, old, old, also=lambda found: _is_pruned(old, found, present)):
+    with world.step(session, old, old, writes=False, also=lambda found: _is_pruned(old, found, present)):
         session.mailbox.prune(listed, now=1_800_000_000 + world.day * 45_000)
+    pruned = world.model[session.connection] != old
+    assert not pruned or world.owner[session.connection] == str(session.owner)
+    world.counts["pruned"] += pruned
 
 
 def _is_pruned(old: View, found: View, present: set[int]) -> bool:
@@ -248,6 +255,7 @@ def reset(world: World, session: Session, piece: int) -> Iterator[None]:
     cursor = f"{provider.uid_validity}/{walked[-1][0] if walked else 0}"
     batch = Batch(cursor=cursor, phase="Steady", staged=True, outbox=moves, released=sorted(stale))
     world.commit(session, batch, phase="Steady", ledger=staged, outbox=_translated(old, moves))
+    world.counts["walks"] += 1
 
 
 def _moved(world: World, session: Session, walked: list[tuple[int, Item]]) -> dict[str, str]:
@@ -281,11 +289,15 @@ def _translated(view: View, moves: dict[str, str]) -> frozenset[tuple[str, str, 
 
 def must_walk(world: World, session: Session) -> bool:
     """The cursor cannot be relied on."""
-    if session.connection in NAMED:
-        return False
-    view, uid_validity = world.model[session.connection], world.providers[session.connection].uid_validity
+    return bool(session.walk) or is_stale(world, session.connection)
+
+
+def is_stale(world: World, connection: str) -> bool:
+    """The cursor is of UIDs that are no more."""
+    view, uid_validity = world.model[connection], world.providers[connection].uid_validity
     known = view.cursor.partition("/")[0]
-    return bool(session.walk) or view.phase.startswith("Reset") or (bool(known) and known != str(uid_validity))
+    changed = bool(known) and known != str(uid_validity) and connection not in NAMED
+    return changed or view.phase.startswith("Reset")
 
 
 def walk_on(world: World, session: Session, piece: int = 3) -> None:

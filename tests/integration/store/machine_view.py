@@ -13,6 +13,11 @@ from typing import Any
 from mailfetch_fetcher.contract.keys import ConnectionKeys, StreamKeys
 from tests.integration.store.machine_provider import serial_of
 
+_IDS = """
+local ids = {}
+for i, entry in ipairs(redis.call('XRANGE', KEYS[1], '-', '+')) do ids[i] = entry[1] end
+return ids
+"""
 STREAM = StreamKeys(namespace="helpdesk", stream="support")
 
 
@@ -98,11 +103,10 @@ class Observer:
 
     def look(self) -> set[str]:
         """Reads the stream; returns the entries that vanished since the last look."""
-        now: set[str] = set()
-        for key, fields in self.client.xrange(STREAM.queue):
-            now.add(key.decode())
-            if key.decode() not in self.history:
-                self._enter(key.decode(), {k.decode(): v for k, v in fields.items()})
+        now = {key.decode() for key in self.client.eval(_IDS, 1, STREAM.queue)}
+        for entry in sorted(now - self.history.keys(), key=_order):
+            ((_, fields),) = self.client.xrange(STREAM.queue, entry, entry)
+            self._enter(entry, {k.decode(): v for k, v in fields.items()})
         self._check_blobs(now)
         vanished, self.there = self.there - now, now
         return vanished

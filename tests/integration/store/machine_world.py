@@ -6,6 +6,7 @@ where the answer was lost one of the two, whole. Then the observer looks.
 
 import contextlib
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -90,6 +91,7 @@ class World:
         handed: Entries that a consumer of the group really got.
         serials: The mail behind each ref that was ever committed.
         day: The time for pruning.
+        counts: What happened, to be sure that it happens.
     """
 
     def __init__(self, server: RedisServer) -> None:
@@ -108,6 +110,7 @@ class World:
         self.killing = False
         self.serials: dict[str, int] = {}
         self.day = 0
+        self.counts: Counter[str] = Counter()
         self.pods = {name: self._pod(name) for name in PODS}
 
     def _pod(self, name: str) -> Pod:
@@ -239,14 +242,17 @@ class World:
         try:
             yield
         except Killed:
+            self.counts["killed"] += 1
             allowed = (old, new)
             self.kill(session.pod)
         except Fenced:
+            self.counts["fenced"] += 1
             allowed = (old,)
             self.end(session)
         except StoreError as e:
             assert e.reason == "StoreUnavailable", e  # noqa: PT017 - any other failure is one of the product
             allowed = (old,) if e.retry_after else (old, new)  # another pod holds the lease
+            self.counts["held" if e.retry_after else "broken"] += 1
             self.end(session)
         else:
             owns = self.owner[session.connection] == str(session.owner)

@@ -9,14 +9,21 @@ import itertools
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import hypothesis.strategies as st
 import pytest
 import redis
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import seed as with_seed
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from mailfetch_fetcher.store.model import WantedAction
 from tests.integration.store import machine_tasks as tasks
@@ -25,28 +32,65 @@ from tests.integration.store.machine_view import STREAM
 from tests.integration.store.machine_world import CONNECTIONS, FAULTS, GROUP, PODS, Refused, Session, World
 from tests.servers.redis import Kind, RedisServer
 
-EXAMPLES = int(os.environ.get("MAILFETCH_MACHINE_EXAMPLES") or 25)
+EXAMPLES = int(os.environ.get("MAILFETCH_MACHINE_EXAMPLES") or 15)
 SEED = int(os.environ.get("MAILFETCH_SEED") or 1)
-STEPS = 60
+STEPS = 50
 CONSUMERS = ("c1", "c2")
+OWNER = "owner"
+WORK = (*["download"] * 5, *["act"] * 4, "act before", "act after", "trim", "prune", "heal", "refetch", "refetch anew")
+ENDING = ("take-over", "take-over", "kill", "end", "release", "Redis")
+CHANGING = ("remove", "remove", "number anew")
+CONSUMING = (*["read, acknowledge"] * 6, "read", "acknowledge", "claim", "leave", "delete", "anew 0", "anew $")
+EXPECTED = ("stored", "refetched", "walks", "trimmed", "pruned", "acknowledged", "unproven", "fenced", "held", "killed")
+"""What must have happened in a whole run, or it shows nothing."""
 ACTIONS = (None, WantedAction(kind="MarkSeen"), WantedAction(kind="Delete"), WantedAction(kind="Move", folder="Done"))
 DELETE = WantedAction(kind="Delete")
 
 pods, connections = st.sampled_from(PODS), st.sampled_from(CONNECTIONS)
-few = st.integers(1, 4)
+# Most steps are those of whoever owns the mailbox, or all would only wait for leases.
+who = st.sampled_from((*[OWNER] * 8, *PODS))
+few = st.integers(1, 5)
+kinds = st.lists(st.integers(0, 9), min_size=2, max_size=6)
 # Most steps go well, or nothing would ever get far.
-faults = st.one_of(st.just(""), st.just(""), st.sampled_from(FAULTS))
+faults = st.sampled_from((*[""] * 12, *FAULTS))
 places = st.integers(0, 4000)
-stops = st.sampled_from(["", "", "", "before", "after"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """One task of one fetcher, and what goes wrong in it; `kinds` are of mails that arrive right before."""
+
+    what: str
+    pod: str
+    connection: str
+    kinds: list[int]
+    count: int
+    fault: str
+    at: int
+
+
+works = st.builds(
+    Work,
+    what=st.sampled_from(WORK),
+    pod=who,
+    connection=connections,
+    kinds=kinds,
+    count=few,
+    fault=faults,
+    at=places,
+)
 
 
 class StoreMachine(RuleBasedStateMachine):
     """The steps. `server` is set by the test."""
 
     server: RedisServer
+    happened: Counter[str]
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(acknowledged=st.booleans())
+    def begin(self, acknowledged: bool) -> None:
+        """The actions of `inbox` wait for the consumer group, or do not."""
+        self.group = GROUP if acknowledged else ""
         self.world = World(self.server)
         self.serials = itertools.count(1)
         self.refetches = itertools.count(1)
@@ -60,12 +104,101 @@ class StoreMachine(RuleBasedStateMachine):
             finally:
                 self.world.close()
 
-    # -- mail servers ----------------------------------------------------------------------
+    # -- rules: each works first, as hypothesis leaves out some of them in each run ---------
 
-    @rule(connection=connections, count=few, kinds=st.lists(st.integers(0, 9), min_size=4, max_size=4))
-    def mails_arrive(self, connection: str, count: int, kinds: list[int]) -> None:
-        for kind in kinds[:count]:
-            self._arrive(connection, kind)
+    @rule(work=works)
+    def a_fetcher_works(self, work: Work) -> None:
+        self._work(work)
+
+    @rule(work=works, what=st.sampled_from(ENDING), pod=pods, connection=connections, fault=faults, at=places)
+    def something_ends(self, work: Work, what: str, pod: str, connection: str, fault: str, at: int) -> None:
+        """Processes, sessions, leases, Redis. Whoever held a lease that ran out may live on and not know."""
+        self._work(work)
+        session = self.world.sessions.get((pod, connection))
+        if what == "kill":
+            self.world.kill(pod)
+        elif what == "take-over":
+            self.world.client.delete(self.world.keys[connection].lease)
+            other = next(pod for pod in PODS if pod != self._named(OWNER, connection))
+            with contextlib.suppress(Refused), self.world.fault(other, fault, at):
+                self.world.session(other, connection)
+        elif what == "Redis":
+            self._restart()
+        elif session:
+            self.world.end(session, release=what == "release")
+
+    @rule(work=works, what=st.sampled_from(CHANGING), connection=connections, which=st.integers(0, 20))
+    def the_mailbox_changes(self, work: Work, what: str, connection: str, which: int) -> None:
+        """By others, or by the server: that cuts the sessions which have the folder open."""
+        self._work(work)
+        provider = self.world.providers[connection]
+        present = [item for _, item in provider.present() if item.identity != TWIN]
+        if what == "remove" and present:
+            provider.remove(present[which % len(present)], who="others")
+        elif what == "number anew" and not tasks.is_stale(self.world, "inbox"):
+            provider = self.world.providers["inbox"]
+            provider.renumber(provider.uid_validity + 7)
+            for session in [s for s in self.world.sessions.values() if s.connection == "inbox"]:
+                self.world.end(session)
+
+    @rule(work=works, what=st.sampled_from(CONSUMING), consumer=st.sampled_from(CONSUMERS), count=few)
+    def a_consumer_works(self, work: Work, what: str, consumer: str, count: int) -> None:
+        """With "anew" somebody does what the documentation warns of."""
+        self._work(work)
+        client = self.world.client
+        with _no_group():
+            if "read" in what:
+                for _, entries in client.xreadgroup(GROUP, consumer, {STREAM.queue: ">"}, count=2 * count):
+                    self.world.handed |= {entry.decode() for entry, _ in entries}
+            if "acknowledge" in what:
+                for one in client.xpending_range(STREAM.queue, GROUP, "-", "+", count):
+                    client.xack(STREAM.queue, GROUP, one["message_id"])
+            elif what == "claim":
+                client.xautoclaim(STREAM.queue, GROUP, consumer, 0, count=count)
+            elif what == "leave":  # what was pending counts as acknowledged
+                client.xgroup_delconsumer(STREAM.queue, GROUP, consumer)
+            elif what == "delete" and (entries := sorted(self.world.observer.acknowledged(GROUP))):
+                client.xdel(STREAM.queue, entries[count % len(entries)])
+            elif what.startswith("anew") and client.xgroup_destroy(STREAM.queue, GROUP):
+                client.xgroup_create(STREAM.queue, GROUP, what.removeprefix("anew "))
+                self.world.handed.clear()
+
+    # -- what they do ----------------------------------------------------------------------
+
+    def _work(self, work: Work) -> None:
+        """Where the mails were numbered anew the session walks on instead, one step each time."""
+        if work.what == "download":
+            for kind in work.kinds:
+                self._arrive(work.connection, kind)
+        with contextlib.suppress(Refused):
+            session = self.world.session(self._named(work.pod, work.connection), work.connection)
+            with self.world.fault(session.pod, work.fault, work.at):
+                if tasks.must_walk(self.world, session):
+                    tasks.walk_on(self.world, session)
+                else:
+                    self._task(work, session)
+
+    def _task(self, work: Work, session: Session) -> None:
+        world = self.world
+        if work.what == "download":
+            tasks.download(world, session, work.count)
+        elif work.what.startswith("act"):
+            group = self.group if session.connection == "inbox" else ""
+            tasks.act(world, session, work.count, group=group, stop=work.what.removeprefix("act").strip())
+        elif work.what == "trim":
+            tasks.trim(world, session)
+        elif work.what == "prune":
+            tasks.prune(world, session)
+        elif work.what == "heal":
+            tasks.heal(world, session)
+        else:
+            if work.what == "refetch anew":
+                self.value = f"uid:1#{next(self.refetches)}"
+            tasks.refetch(world, session, work.count, self.value)
+
+    def _named(self, pod: str, connection: str) -> str:
+        owner = self.world.owner[connection].partition(" ")[0]
+        return (owner or PODS[0]) if pod == OWNER else pod
 
     def _arrive(self, connection: str, kind: int) -> None:
         serial = next(self.serials)
@@ -81,118 +214,12 @@ class StoreMachine(RuleBasedStateMachine):
         )
         self.world.providers[connection].add(made)
 
-    @rule(connection=connections, which=st.integers(0, 20))
-    def others_remove_a_mail(self, connection: str, which: int) -> None:
-        provider = self.world.providers[connection]
-        present = [item for _, item in provider.present() if item.identity != TWIN]
-        if present:
-            provider.remove(present[which % len(present)], who="others")
-
-    @rule()
-    def mails_are_numbered_anew(self) -> None:
-        """The server cuts the sessions that have the folder open."""
-        provider = self.world.providers["inbox"]
-        provider.renumber(provider.uid_validity + 7)
-        for session in [s for s in self.world.sessions.values() if s.connection == "inbox"]:
-            self.world.end(session)
-
-    # -- fetchers --------------------------------------------------------------------------
-
-    @rule(pod=pods, connection=connections, count=few, fault=faults, at=places)
-    def download(self, pod: str, connection: str, count: int, fault: str, at: int) -> None:
-        self._work(pod, connection, fault, at, lambda session: tasks.download(self.world, session, count))
-
-    @rule(pod=pods, connection=connections, count=few, fault=faults, at=places, group=st.booleans(), stop=stops)
-    def act(self, pod: str, connection: str, count: int, fault: str, at: int, group: bool, stop: str) -> None:
-        name = GROUP if group and connection == "inbox" else ""
-        self._work(pod, connection, fault, at, lambda s: tasks.act(self.world, s, count, group=name, stop=stop))
-
-    @rule(pod=pods, connection=connections, fault=faults, at=places)
-    def trim(self, pod: str, connection: str, fault: str, at: int) -> None:
-        self._work(pod, connection, fault, at, lambda session: tasks.trim(self.world, session))
-
-    @rule(pod=pods, fault=faults, at=places)
-    def prune(self, pod: str, fault: str, at: int) -> None:
-        self._work(pod, "pop", fault, at, lambda session: tasks.prune(self.world, session))
-
-    @rule(pod=pods, connection=connections, fault=faults, at=places)
-    def a_quarantined_mail_can_be_read(self, pod: str, connection: str, fault: str, at: int) -> None:
-        self._work(pod, connection, fault, at, lambda session: tasks.heal(self.world, session))
-
-    @rule(pod=pods, count=few, fault=faults, at=places, fresh=st.booleans())
-    def refetch(self, pod: str, count: int, fault: str, at: int, fresh: bool) -> None:
-        if fresh:
-            self.value = f"uid:1#{next(self.refetches)}"
-        self._work(pod, "inbox", fault, at, lambda session: tasks.refetch(self.world, session, count, self.value))
-
-    @rule(pod=pods, connection=connections, release=st.booleans())
-    def session_ends(self, pod: str, connection: str, release: bool) -> None:
-        if session := self.world.sessions.get((pod, connection)):
-            self.world.end(session, release=release)
-
-    @rule(pod=pods)
-    def fetcher_is_killed(self, pod: str) -> None:
-        self.world.kill(pod)
-
-    @rule(connection=connections)
-    def lease_runs_out(self, connection: str) -> None:
-        """Whoever held it may live on and not know."""
-        self.world.client.delete(self.world.keys[connection].lease)
-
-    def _work(self, pod: str, connection: str, fault: str, at: int, task: Callable[[Session], None]) -> None:
-        """A task of a session; where the mails were numbered anew it walks on instead, one step each time."""
-        with contextlib.suppress(Refused), self.world.fault(pod, fault, at):
-            session = self.world.session(pod, connection)
-            if tasks.must_walk(self.world, session):
-                tasks.walk_on(self.world, session)
-            else:
-                task(session)
-
-    # -- consumers -------------------------------------------------------------------------
-
-    @rule(consumer=st.sampled_from(CONSUMERS), count=few)
-    def consumer_reads(self, consumer: str, count: int) -> None:
-        with _no_group():
-            for _, entries in self.world.client.xreadgroup(GROUP, consumer, {STREAM.queue: ">"}, count=count):
-                self.world.handed |= {entry.decode() for entry, _ in entries}
-
-    @rule(count=few)
-    def consumer_acknowledges(self, count: int) -> None:
-        with _no_group():
-            for one in self.world.client.xpending_range(STREAM.queue, GROUP, "-", "+", count):
-                self.world.client.xack(STREAM.queue, GROUP, one["message_id"])
-
-    @rule(consumer=st.sampled_from(CONSUMERS))
-    def consumer_claims(self, consumer: str) -> None:
-        with _no_group():
-            self.world.client.xautoclaim(STREAM.queue, GROUP, consumer, 0)
-
-    @rule(consumer=st.sampled_from(CONSUMERS))
-    def consumer_leaves(self, consumer: str) -> None:
-        """What was pending counts as acknowledged from now on; that is documented."""
-        with _no_group():
-            self.world.client.xgroup_delconsumer(STREAM.queue, GROUP, consumer)
-
-    @rule(which=st.integers(0, 20))
-    def consumer_deletes_what_it_acknowledged(self, which: int) -> None:
-        if entries := sorted(self.world.observer.acknowledged(GROUP)):
-            self.world.client.xdel(STREAM.queue, entries[which % len(entries)])
-
-    @rule(start=st.sampled_from(["0", "$"]))
-    def group_is_made_anew(self, start: str) -> None:
-        """By people: nothing that was read before proves anything any more."""
-        with _no_group():
-            if self.world.client.xgroup_destroy(STREAM.queue, GROUP):
-                self.world.client.xgroup_create(STREAM.queue, GROUP, start)
-                self.world.handed.clear()
-
-    # -- Redis -----------------------------------------------------------------------------
-
-    @rule()
-    def redis_is_killed(self) -> None:
+    def _restart(self) -> None:
         """`appendfsync always`: all that was answered is there again; every connection is gone."""
-        self.server.kill()
-        self.server.start()
+        if self.world.counts["restarts"] < 2:  # it takes long
+            self.world.counts["restarts"] += 1
+            self.server.kill()
+            self.server.start()
 
     # -- judging ---------------------------------------------------------------------------
 
@@ -206,11 +233,12 @@ class StoreMachine(RuleBasedStateMachine):
         for pod in PODS:
             self.world.kill(pod)
         for connection in CONNECTIONS:
-            self.lease_runs_out(connection)
+            self.world.client.delete(self.world.keys[connection].lease)
             session = self.world.session(PODS[0], connection)
             tasks.catch_up(self.world, session)
             judge(self.world, connection)
         judge_blobs(self.world)
+        self.happened.update(self.world.counts)
 
 
 def judge(world: World, connection: str) -> None:
@@ -226,6 +254,8 @@ def judge(world: World, connection: str) -> None:
         assert item.removed != "us" or item.serial in stored, f"mail {item.serial} was removed, but is not stored"
         assert item.moved <= 1, f"mail {item.serial} was copied {item.moved} times"
     assert not view.outbox
+    world.counts["stored"] += len(stored)
+    world.counts["refetched"] += len(view.stored) - len(stored)
     entries = {e.entry for e in world.observer.history.values() if e.connection == connection}
     lines = world.observer.log("Succeeded")
     logged = [line["entry"] for line in lines if line["step"] == "stored" and line["connection"] == connection]
@@ -261,11 +291,13 @@ def _no_group() -> Iterator[None]:
 @pytest.mark.parametrize("kind", ["redis", "valkey"])
 def test_random_interleavings(kind: Kind) -> None:
     print(f"MAILFETCH_SEED={SEED} MAILFETCH_MACHINE_EXAMPLES={EXAMPLES}")
+    counts: Counter[str] = Counter()
     with RedisServer(kind=kind, appendfsync="always") as running:
 
         @with_seed(SEED)
         class Machine(StoreMachine):
             server = running
+            happened = counts
 
         run_state_machine_as_test(
             Machine,
@@ -279,3 +311,5 @@ def test_random_interleavings(kind: Kind) -> None:
                 suppress_health_check=list(HealthCheck),
             ),
         )
+    print(dict(counts))
+    assert all(counts[what] for what in EXPECTED), counts
