@@ -9,7 +9,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.servers.redis import RedisServer, wait_until
@@ -22,14 +22,26 @@ AOF = {"auto-aof-rewrite-percentage": "0"}
 """Settings of a Redis that is recorded: its file only grows."""
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
+class _Call:
+    """A write that made the file `size` bytes long, or an fsync; `thread` made it."""
+
+    thread: str
+    began: float
+    ended: float
+    size: int = 0
+
+    def covers(self, write: "_Call") -> bool:
+        """This fsync began when the write had ended: one thread does one after the other, whatever its clock says."""
+        return self.began >= (write.began if self.thread == write.thread else write.ended)
+
+
+@dataclass(frozen=True)
 class _Life:
     """What one process did with one file."""
 
-    writes: list[tuple[float, int]] = field(default_factory=list)
-    """End of the write, size of the file behind it."""
-    syncs: list[tuple[float, float]] = field(default_factory=list)
-    """Begin and end."""
+    writes: list[_Call] = field(default_factory=list)
+    syncs: list[_Call] = field(default_factory=list)
 
 
 class Disk:
@@ -54,14 +66,12 @@ class Disk:
     def begin(self) -> None:
         """Attaches to the server that runs now; nothing may write yet."""
         self._number += 1
-        self._base = self.file.stat().st_size
-        prefix = self._directory / f"strace-{self._server.port}-{self._number}"
         with contextlib.closing(self._server.client()) as client:
             pid = str(client.info("server")["process_id"])
         command = ["strace", "-f", "-ff", "-qq", "-ttt", "-T", "-y", "-s", "0", "-e", "trace=write,fdatasync,fsync"]
         # In a session of its own: Ctrl-C must not end the tracer before what it traces.
-        self._tracer = subprocess.Popen([*command, "-o", str(prefix), "-p", pid], start_new_session=True)
-        wait_until(lambda: self._sees(prefix), what="strace (may this process trace others? see ptrace(2))")
+        self._tracer = subprocess.Popen([*command, "-o", str(self._prefix), "-p", pid], start_new_session=True)
+        wait_until(self._sees, what="strace (may this process trace others? see ptrace(2))")
 
     def end(self) -> None:
         """Takes up what the process did that ended, or detaches from it."""
@@ -93,42 +103,57 @@ class Disk:
             found[key] = min(moment, found.get(key, float("inf")))
         return found
 
-    def _sees(self, prefix: Path) -> bool:
-        """A file for each thread appears when it is attached to; a write proves that it works."""
+    def _sees(self) -> bool:
+        """A write that is seen proves that it works; what was written before makes the size to begin with."""
         assert self._tracer
         if self._tracer.poll() is not None:
             raise RuntimeError("strace ended; it needs the right to trace other processes (CAP_SYS_PTRACE)")
         self._write()
-        return len(self._read(prefix).writes) > 1
+        seen = self._written()
+        self._base = self.file.stat().st_size - seen
+        return seen > 0 and seen == self._written()
 
-    def _read(self, prefix: Path | None = None) -> _Life:
-        prefix = prefix or self._directory / f"strace-{self._server.port}-{self._number}"
-        life, writes = _Life(), []
-        for file in prefix.parent.glob(f"{prefix.name}.*"):
-            for line in file.read_text(errors="replace").splitlines():
-                if (match := _CALL.match(line)) is None or not match["path"].endswith(".incr.aof"):
-                    continue
-                began, result = float(match["at"]), int(match["result"])
-                ended = began + float(match["took"])
-                if match["call"] == "write":
-                    writes.append((ended, max(0, result)))
-                elif result == 0:
-                    life.syncs.append((began, ended))
+    def _written(self) -> int:
+        return sum(call.size for name, call in self._calls() if name == "write")
+
+    def _read(self) -> _Life:
+        # What an earlier process left in the page cache: any fsync covers it.
+        life = _Life(writes=[_Call(thread="", began=0.0, ended=0.0, size=self._base)])
         size = self._base
-        life.writes.append((0.0, size))  # what an earlier process left in the page cache: any fsync covers it
-        for ended, count in sorted(writes):
-            size += count
-            life.writes.append((ended, size))
-        life.syncs.sort()
+        for name, call in self._calls():
+            if name == "write":
+                size += call.size
+                life.writes.append(replace(call, size=size))
+            else:
+                life.syncs.append(call)
         return life
+
+    def _calls(self) -> list[tuple[str, _Call]]:
+        """In the order of time."""
+        calls: list[tuple[str, _Call]] = []
+        for file in self._prefix.parent.glob(f"{self._prefix.name}.*"):
+            for line in file.read_text(errors="replace").splitlines():
+                match = _CALL.match(line)
+                if match and match["path"].endswith(".incr.aof") and int(match["result"]) >= 0:
+                    calls.append((match["call"], _call(match, thread=file.suffix)))
+        return sorted(calls, key=lambda one: one[1].began)
+
+    @property
+    def _prefix(self) -> Path:
+        return self._directory / f"strace-{self._server.port}-{self._number}"
+
+
+def _call(match: re.Match[str], *, thread: str) -> _Call:
+    began = float(match["at"])
+    return _Call(thread=thread, began=began, ended=began + float(match["took"]), size=int(match["result"]))
 
 
 def _when(life: _Life, end: int) -> float:
-    """The end of the first fsync that began behind the write which completed the file up to there."""
-    written = next((at for at, size in life.writes if size >= end), None)
-    if written is None:
+    """The end of the first fsync behind the write which completed the file up to there."""
+    write = next((write for write in life.writes if write.size >= end), None)
+    if write is None:
         return float("inf")
-    return next((ended for began, ended in life.syncs if began >= written), float("inf"))
+    return next((sync.ended for sync in life.syncs if sync.covers(write)), float("inf"))
 
 
 def _additions(data: bytes) -> Iterator[tuple[int, list[bytes]]]:
