@@ -36,7 +36,7 @@ EXAMPLES = int(os.environ.get("MAILFETCH_MACHINE_EXAMPLES") or 15)
 SEED = int(os.environ.get("MAILFETCH_SEED") or 1)
 STEPS = 50
 CONSUMERS = ("c1", "c2")
-OWNER = "owner"
+OWNER, ZOMBIE = "owner", "zombie"
 WORK = (*["download"] * 5, *["act"] * 4, "act before", "act after", "trim", "prune", "heal", "refetch", "refetch anew")
 ENDING = ("take-over", "take-over", "kill", "end", "release", "Redis")
 CHANGING = ("remove", "remove", "number anew")
@@ -48,7 +48,7 @@ DELETE = WantedAction(kind="Delete")
 
 pods, connections = st.sampled_from(PODS), st.sampled_from(CONNECTIONS)
 # Most steps are those of whoever owns the mailbox, or all would only wait for leases.
-who = st.sampled_from((*[OWNER] * 8, *PODS))
+who = st.sampled_from((*[OWNER] * 6, *[ZOMBIE] * 3, *PODS))
 few = st.integers(1, 5)
 kinds = st.lists(st.integers(0, 9), min_size=2, max_size=6)
 # Most steps go well, or nothing would ever get far.
@@ -197,8 +197,13 @@ class StoreMachine(RuleBasedStateMachine):
             tasks.refetch(world, session, work.count, self.value)
 
     def _named(self, pod: str, connection: str) -> str:
-        owner = self.world.owner[connection].partition(" ")[0]
-        return (owner or PODS[0]) if pod == OWNER else pod
+        """The pod that owns the state, or one that still believes it does (if there is one)."""
+        owner = self.world.owner[connection]
+        if pod == ZOMBIE:
+            for session in self.world.sessions.values():
+                if session.connection == connection and str(session.owner) != owner:
+                    return session.pod
+        return (owner.partition(" ")[0] or PODS[0]) if pod in (OWNER, ZOMBIE) else pod
 
     def _arrive(self, connection: str, kind: int) -> None:
         serial = next(self.serials)
