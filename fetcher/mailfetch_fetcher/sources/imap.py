@@ -28,7 +28,7 @@ from mailfetch_fetcher.sources.base import (
 )
 from mailfetch_fetcher.sources.imap_actions import Actions
 from mailfetch_fetcher.sources.imap_batch import Means
-from mailfetch_fetcher.sources.imap_connect import Login, Observe, connect
+from mailfetch_fetcher.sources.imap_connect import Login, connect
 from mailfetch_fetcher.sources.imap_discover import Discovery
 from mailfetch_fetcher.sources.imap_fetch import Fetching
 from mailfetch_fetcher.sources.imap_idle import LONGEST_IDLE, Idle, Waker, sleep
@@ -38,6 +38,7 @@ from mailfetch_fetcher.sources.imap_settings import ImapSettings
 from mailfetch_fetcher.sources.imap_walk import Walk
 from mailfetch_fetcher.sources.imap_wire import Refused, Wire
 from mailfetch_fetcher.sources.source import Advance, Digest, Known
+from mailfetch_fetcher.sources.transport import Observe
 
 
 def _ignore(_stage: StepName, _detail: str) -> None:
@@ -53,6 +54,7 @@ class ImapSource:
 
     most_actions = 100
     by_name = False
+    lists_all = True
 
     def __init__(
         self,

@@ -17,7 +17,7 @@ from typing import cast
 
 from mailfetch_fetcher.errors import SourceError
 from mailfetch_fetcher.sources import imap_errors as errors
-from mailfetch_fetcher.sources import imap_tls_errors as tls_errors
+from mailfetch_fetcher.sources import transport_errors
 
 LONGEST_LINE = 16 << 20
 """Bytes: a list of two million UIDs fits."""
@@ -53,7 +53,7 @@ class Channel:
             OSError: the handshake failed.
         """
         if self._peek():
-            raise self.broken(tls_errors.injected(self.address))
+            raise self.broken(transport_errors.injected(self.address))
         self._file.detach()  # not close: the socket lives on inside the TLS socket
         self._attach(context.wrap_socket(self._sock, server_hostname=host.rstrip(".")))
 

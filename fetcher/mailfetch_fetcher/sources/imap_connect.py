@@ -5,28 +5,17 @@ No password is ever sent unless the connection is encrypted or the spec allows i
 
 import base64
 import re
-import socket
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from mailfetch_fetcher.contract.probe import StepName
 from mailfetch_fetcher.errors import Pace, SourceError
 from mailfetch_fetcher.sources import imap_errors as errors
-from mailfetch_fetcher.sources import imap_tls_errors as tls_errors
+from mailfetch_fetcher.sources import transport_errors
 from mailfetch_fetcher.sources.imap_settings import ImapSettings
 from mailfetch_fetcher.sources.imap_wire import Answer, Refused, Wire
+from mailfetch_fetcher.sources.transport import Observe, Reach, reach_server, version
 
-Observe = Callable[[StepName, str], None]
-"""Called when a stage has succeeded, with what was found."""
-
-Reach = Callable[[Callable[[], None]], None]
-"""Is given what ends the connection as it is now, for another thread that cannot wait."""
-
-_KEEP_ALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 20), (socket.TCP_KEEPCNT, 3))
-_USER_TIMEOUT = 120_000
-"""Milliseconds until unacknowledged data ends a connection (RFC 5482): as long as the keep-alive needs."""
 _CAPABILITY = re.compile(rb"(?:^\* |\[)CAPABILITY ([^\]\r\n]*)", re.IGNORECASE)
 """An answer or a response code; not the `OK CAPABILITY completed` of some servers."""
 
@@ -55,16 +44,9 @@ def connect(
     """
     if settings.encryption == "None" and not settings.allow_insecure_login:
         raise errors.insecure(settings)
-    if settings.encryption != "None" and context is None:
-        raise ValueError("TLS needs a context")
-    sock = _tcp(settings, _addresses(settings, observe), observe)
+    sock = reach_server(settings, context=context, observe=observe, reach=reach)
     wire = None
     try:
-        if settings.encryption == "TLS":
-            assert context is not None
-            sock = _tls(settings, sock, context, observe, reach)
-        elif settings.encryption == "None":
-            observe("tls", "not used (spec.server.encryption None)")
         wire = Wire(sock, address=settings.address, timeout=settings.timeout, alive=alive)
         reach(wire.shut)
         return _log_in(settings, wire, context, observe)
@@ -78,55 +60,6 @@ def connect(
 # ---- stages ----
 
 
-def _addresses(settings: ImapSettings, observe: Observe) -> Sequence[tuple[Any, ...]]:
-    try:
-        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as e:
-        raise errors.unknown_host(settings, e) from e
-    observe("dns", ", ".join(dict.fromkeys(str(entry[4][0]) for entry in found)))
-    return found
-
-
-def _tcp(settings: ImapSettings, addresses: Sequence[tuple[Any, ...]], observe: Observe) -> socket.socket:
-    """The first address that answers."""
-    failure: OSError = OSError("no address")
-    for family, kind, protocol, _, address in addresses:
-        try:
-            sock = socket.socket(family, kind, protocol)
-        except OSError as e:  # for example no IPv6 in this pod
-            failure = e
-            continue
-        try:
-            sock.settimeout(settings.timeout)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            for option, value in _KEEP_ALIVE:
-                sock.setsockopt(socket.IPPROTO_TCP, option, value)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT)
-            sock.connect(address)
-        except OSError as e:
-            failure = e
-            sock.close()
-        else:
-            observe("tcp", f"connected to {address[0]} port {settings.port}")
-            return sock
-    raise errors.unreachable(settings, failure) from failure
-
-
-def _tls(
-    settings: ImapSettings, sock: socket.socket, context: ssl.SSLContext, observe: Observe, reach: Reach
-) -> ssl.SSLSocket:
-    encrypted = context.wrap_socket(sock, server_hostname=settings.host.rstrip("."), do_handshake_on_connect=False)
-    reach(lambda: socket.socket.shutdown(encrypted, socket.SHUT_RDWR))
-    try:
-        encrypted.do_handshake()
-    except OSError as e:
-        encrypted.close()
-        raise tls_errors.tls_failed(settings, e) from e
-    observe("tls", _version(encrypted))
-    return encrypted
-
-
 def _log_in(settings: ImapSettings, wire: Wire, context: ssl.SSLContext | None, observe: Observe) -> Login:
     greeting = _greeting(settings, wire)
     authenticated = greeting.text.upper().startswith(b"* PREAUTH")
@@ -134,9 +67,9 @@ def _log_in(settings: ImapSettings, wire: Wire, context: ssl.SSLContext | None, 
     if settings.encryption == "StartTLS":
         assert context is not None
         if authenticated:
-            raise tls_errors.no_starttls(settings, "is logged in already before TLS (PREAUTH)")
+            raise transport_errors.no_start_tls(settings, "is logged in already before TLS (PREAUTH)")
         if "STARTTLS" not in capabilities:
-            raise tls_errors.no_starttls(settings, "does not offer STARTTLS")
+            raise transport_errors.no_start_tls(settings, "does not offer STARTTLS")
         _start_tls(settings, wire, context, observe)
         capabilities = ask_capabilities(wire)  # what was said in the clear counts for nothing
     observe("capability", " ".join(sorted(capabilities)))
@@ -155,7 +88,7 @@ def _greeting(settings: ImapSettings, wire: Wire) -> Answer:
     try:
         line = wire.line()
     except SourceError as e:
-        raise (errors.no_greeting(settings) if isinstance(e.__cause__, TimeoutError) else e) from e
+        raise (transport_errors.no_greeting(settings) if isinstance(e.__cause__, TimeoutError) else e) from e
     if not line.upper().startswith((b"* OK", b"* PREAUTH", b"* BYE")):
         raise errors.not_imap(settings, line)
     return wire.untagged(line)
@@ -165,19 +98,12 @@ def _start_tls(settings: ImapSettings, wire: Wire, context: ssl.SSLContext, obse
     try:
         wire.run(b"STARTTLS")
     except Refused as e:
-        raise tls_errors.no_starttls(settings, f"refused STARTTLS ({e.text})") from e
+        raise transport_errors.no_start_tls(settings, f"refused STARTTLS ({e.text})") from e
     try:
         wire.encrypt(context, settings.host)
     except OSError as e:
-        raise tls_errors.tls_failed(settings, e) from e
-    observe("tls", "STARTTLS, " + _version(wire.socket))
-
-
-def _version(sock: socket.socket) -> str:
-    if not isinstance(sock, ssl.SSLSocket):
-        return ""
-    cipher = sock.cipher()
-    return f"{sock.version()}, {cipher[0] if cipher else ''}"
+        raise transport_errors.tls_failed(settings, e) from e
+    observe("tls", "STARTTLS, " + version(wire.socket))
 
 
 # ---- capabilities ----

@@ -6,7 +6,6 @@ server to change. Nothing here ever shows a password.
 
 import difflib
 import re
-import socket
 from collections.abc import Sequence
 
 from mailfetch_fetcher.errors import Pace, SourceError
@@ -36,48 +35,6 @@ def clean(raw: bytes) -> str:
 
 
 # ---- the connection ----
-
-
-def unknown_host(settings: ImapSettings, error: Exception) -> SourceError:
-    """The name was not found, or could not be asked for."""
-    again = isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
-    if isinstance(error, UnicodeError):
-        return SourceError(
-            "InvalidConfiguration",
-            f"spec.server.host '{settings.host}' is not a host name; write it as in imap.example.com",
-            pace=Pace.CONFIGURATION,
-        )
-    what = "did not answer" if again else "does not know the name"
-    return SourceError(
-        "ConnectionFailed",
-        f"unknown host {settings.host}: the name service {what}; check spec.server.host, and that the pod's DNS can "
-        "resolve it",
-        pace=Pace.QUICK if again else Pace.CONFIGURATION,
-    )
-
-
-def unreachable(settings: ImapSettings, error: OSError) -> SourceError:
-    """No TCP connection."""
-    if isinstance(error, ConnectionRefusedError):
-        what = f"{settings.address} refused the connection: nothing listens there"
-        todo = "check spec.server.host and spec.server.port, and that the server runs"
-    elif isinstance(error, TimeoutError):
-        what = f"{settings.address} did not answer within {settings.timeout:g} s"
-        todo = "check spec.server.host and spec.server.port, and that no firewall or NetworkPolicy drops the connection"
-    else:
-        what = f"{settings.address} cannot be reached: {error.strerror or error}"
-        todo = "check spec.server.host, and the network of the pod"
-    return SourceError("ConnectionFailed", f"{what}; {todo}")
-
-
-def no_greeting(settings: ImapSettings) -> SourceError:
-    """Connected, but the server says nothing: often a port that waits for TLS."""
-    hint = "" if settings.encryption == "TLS" else "; if this port expects TLS from the first byte (as 993 does), set"
-    hint += " spec.server.encryption TLS" if hint else ""
-    return SourceError(
-        "ConnectionFailed",
-        f"{settings.address} accepted the connection but sent no greeting in {settings.timeout:g} s{hint}",
-    )
 
 
 def not_imap(settings: ImapSettings, line: bytes) -> SourceError:

@@ -48,6 +48,16 @@ class ImapSettings:
         """`host:port`, for messages."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    @property
+    def tls_port(self) -> int:
+        """The port for TLS from the first byte, for messages."""
+        return default_port("IMAP", "TLS")
+
+    @property
+    def start_tls(self) -> str:
+        """The command for StartTLS, for messages."""
+        return "STARTTLS"
+
 
 def from_spec(spec: Spec, *, password: str) -> ImapSettings:
     """The settings of a connection with protocol IMAP and a password.

@@ -164,3 +164,12 @@ def no_start_tls(server: Server, why: str) -> SourceError:
         "may have removed it",
         pace=Pace.CONFIGURATION,
     )
+
+
+def injected(address: str) -> SourceError:
+    """Bytes in the clear after the answer to StartTLS would be taken for encrypted ones."""
+    return SourceError(
+        "TLSFailed",
+        f"{address} sent more before TLS began, as an attacker on the way would do; the password was not sent",
+        pace=Pace.CONFIGURATION,
+    )
