@@ -67,12 +67,13 @@ def prune_ledger(writer: Writer, listed: Sequence[bytes], *, keys: ConnectionKey
         Fenced: somebody else owns the mailbox.
         StoreError: Redis refuses, or the link failed.
     """
-    if not listed:
-        return Pruned(removed=0)
     try:
         marks = _read_marks(writer.link, keys)
-        absent, size = _absent(writer.link, listed, keys=keys, hash_key=writer.state.hash_key)
-        plan = judge(absent, marks=marks, size=size, now=now)
+        if listed:
+            absent, size = _absent(writer.link, listed, keys=keys, hash_key=writer.state.hash_key)
+            plan = judge(absent, marks=marks, size=size, now=now)
+        else:  # it may be that nothing is mounted: only what we removed ourselves is certain to be gone
+            plan = Plan(remove={number: False for number, mark in marks.items() if mark == DELETED})
         for step in steps(plan):
             writer.change(partial(_command, step, writer.owner, keys))
     except redis.ResponseError as e:

@@ -96,6 +96,16 @@ def test_an_empty_list_prunes_nothing(store: Store) -> None:
     assert store.snapshot() == before
 
 
+def test_an_empty_list_shows_that_what_we_deleted_is_gone(store: Store) -> None:
+    """The same mail may come again, under the same name where names are made from the content."""
+    mailbox = store.opened()
+    mailbox.commit(batch(named(1, action=DELETE), named(2), cursor="c"))
+    (delete, *_) = mailbox.due_actions().actions
+    mailbox.settle([Outcome(action=delete, result="done")])
+    assert mailbox.prune([], now=NOW) == Pruned(removed=1)
+    assert known(mailbox, 1, 2) == [2]
+
+
 def test_half_a_mailbox_that_vanishes_is_never_forgotten(store: Store) -> None:
     mailbox = with_mails(store, 100)
     half = names(*range(1, 51))
