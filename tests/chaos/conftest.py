@@ -44,19 +44,11 @@ def rooms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rooms]:
     made.close()
 
 
-@pytest.fixture(scope="session")
-def old_dovecot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dovecot]:
-    """A server without MOVE: mails are copied, then removed."""
-    certificates = make_certificates(tmp_path_factory.mktemp("certificates"))
-    with Dovecot(certificates, capability="IMAP4rev1 SASL-IR UIDPLUS IDLE ESEARCH") as running:
-        yield running
-
-
 @pytest.fixture
 def make_world(tmp_path: Path, dovecot: Dovecot) -> Callable[..., AbstractContextManager[StormWorld]]:
-    def make(redis: RedisServer, action: Action, server: Dovecot = dovecot) -> AbstractContextManager[StormWorld]:
+    def make(redis: RedisServer, action: Action) -> AbstractContextManager[StormWorld]:
         user = f"storm{next(_numbers)}@mail.test"
-        server.add_user(user, "pass")
-        return storm_world(directory=tmp_path, dovecot=server, redis=redis, user=user, action=action)
+        dovecot.add_user(user, "pass")
+        return storm_world(directory=tmp_path, dovecot=dovecot, redis=redis, user=user, action=action)
 
     return make

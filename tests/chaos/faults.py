@@ -1,8 +1,4 @@
-"""What may go wrong, each as a function on a running world; the names are those of `docs` and of the test ids.
-
-To widen this: a fault point that has a label in the product's specification becomes an entry here that waits for that
-point (a pattern in a proxy, a state in Redis) instead of for a random moment.
-"""
+"""What a storm is made of: faults at random moments, each a function on a running world."""
 
 import random
 import signal
@@ -29,16 +25,6 @@ def random_moment(world: StormWorld, rng: random.Random) -> None:
 def kill(world: StormWorld, rng: random.Random) -> None:
     """kill -9; the container starts again in the same pod, which has its lease back at once."""
     random_moment(world, rng)
-    world.end(world.fetchers[0])
-    world.check_now()
-    world.start("pod-1")
-
-
-def kill_while_copying(world: StormWorld, rng: random.Random) -> None:
-    """kill -9 after some more mails were copied to the target, before they are removed from the folder."""
-    wanted = min(world.copied() + rng.randrange(1, max(2, len(world.originals) // 5)), len(world.originals))
-    wait_until(lambda: world.copied() >= wanted, what=f"{wanted} copies")
-    time.sleep(rng.uniform(0, 0.02))
     world.end(world.fetchers[0])
     world.check_now()
     world.start("pod-1")
@@ -120,7 +106,6 @@ def cut_to_redis(world: StormWorld, rng: random.Random) -> None:
 
 
 KILLS: tuple[Fault, ...] = (kill, kill, kill, kill_and_another_pod)
-ACTION_KILLS: tuple[Fault, ...] = (kill_while_copying,) * 4
 CUTS: tuple[Fault, ...] = (
     *(cut_from_server, cut_to_server, cut_from_redis, cut_to_redis),
     *(lose_the_reply_of_a_commit, lose_the_reply_of_a_commit),

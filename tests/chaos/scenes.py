@@ -144,6 +144,9 @@ def run_case(case: Case, rooms: Rooms, rng: random.Random) -> Verdict:
             if case.point.prepared == "baseline":
                 mails_after_the_baseline(stopped)
             verdict = finish(stopped)
+    except Exception as e:
+        verdict.notes = [f"did not come to its end: {e}"]
+        raise
     finally:
         record(case, verdict, seconds=time.monotonic() - began)
     return verdict

@@ -1,4 +1,4 @@
-"""Exactly once, whatever dies, freezes or is cut, for each after-download action: a sample for every run of the tests.
+"""Storms: exactly once while one random fault follows the other, over TLS; for the points that nobody thought of.
 
 MAILFETCH_CHAOS_ROUNDS repeats each list of faults that often in one world.
 """
@@ -14,11 +14,10 @@ import pytest
 from tests.chaos import faults
 from tests.chaos.faults import Fault
 from tests.chaos.storm import StormWorld
-from tests.chaos.world import ACTIONS, Action
-from tests.servers.dovecot import Dovecot
+from tests.chaos.world import Action
 from tests.servers.redis import Kind, RedisServer
 
-MAILS = 400
+MAILS = 200
 ROUNDS = int(os.environ.get("MAILFETCH_CHAOS_ROUNDS") or 1)
 SLOWER = 0.004
 """Seconds that each piece of data of the mail server waits, so that a download lasts long enough to be hit."""
@@ -37,15 +36,10 @@ def storm(world: StormWorld, rng: random.Random, chosen: tuple[Fault, ...], *, m
     world.judge()
 
 
-@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("action", ["None", "Move"])
 def test_kills(make_world: MakeWorld, rng: random.Random, action: Action) -> None:
     with RedisServer(kind="valkey") as redis, make_world(redis, action) as world:
         storm(world, rng, faults.KILLS)
-
-
-def test_kills_between_copy_and_delete(make_world: MakeWorld, rng: random.Random, old_dovecot: Dovecot) -> None:
-    with RedisServer(kind="valkey", appendfsync="always") as redis, make_world(redis, "Move", old_dovecot) as world:
-        storm(world, rng, faults.ACTION_KILLS, mails=100)
 
 
 @pytest.mark.parametrize(("action", "kind"), [("MarkSeen", "valkey"), ("Move", "redis")])
@@ -54,14 +48,13 @@ def test_cuts_and_lost_replies(make_world: MakeWorld, rng: random.Random, action
         storm(world, rng, faults.CUTS)
 
 
-@pytest.mark.parametrize("action", ["MarkSeen", "Delete"])
+@pytest.mark.parametrize("action", ["Delete"])
 def test_leases(make_world: MakeWorld, rng: random.Random, action: Action) -> None:
     with RedisServer(kind="valkey") as redis, make_world(redis, action) as world:
         storm(world, rng, faults.LEASES)
 
 
-@pytest.mark.parametrize("appendfsync", ["always", "everysec"])
-@pytest.mark.parametrize("action", ["MarkSeen", "Delete"])
+@pytest.mark.parametrize(("action", "appendfsync"), [("MarkSeen", "always"), ("Delete", "everysec")])
 def test_restarts_of_redis(
     make_world: MakeWorld, rng: random.Random, action: Action, appendfsync: Literal["always", "everysec"]
 ) -> None:

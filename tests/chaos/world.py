@@ -206,10 +206,6 @@ class World:
         """After-download actions that are not carried out yet."""
         return int(self.client.zcard(f"{self.keys}:outbox"))
 
-    def copied(self) -> int:
-        """Mails in the target of Move."""
-        return len(self.dovecot.flags(self.user, folder="Done"))
-
     def untouched(self) -> set[int]:
         """UIDs on which no after-download action was carried out."""
         flags = self.dovecot.flags(self.user)
