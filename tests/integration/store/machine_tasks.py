@@ -86,6 +86,8 @@ def act(world: World, session: Session, count: int, *, group: str, stop: str) ->
         if stop == "after":
             world.kill(session.pod)
             raise Refused
+        if stop == "stolen":
+            world.take_over(session.connection)
         if kind == "Move":
             chosen = _advance(world, session, chosen, "copied")
             outcomes = [replace(outcome, action=action) for outcome, action in zip(outcomes, chosen, strict=True)]

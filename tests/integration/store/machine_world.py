@@ -187,6 +187,16 @@ class World:
         session.mailbox.close(release=release)
         self.sessions.pop((session.pod, session.connection), None)
 
+    def take_over(self, connection: str) -> None:
+        """The lease runs out and the other pod takes it; the one before lives on and does not know."""
+        self.client.delete(self.keys[connection].lease)
+        owner = self.owner[connection].partition(" ")[0]
+        other = PODS[1] if owner == PODS[0] else PODS[0]
+        if old := self.sessions.get((other, connection)):
+            self.end(old)
+        with contextlib.suppress(Refused):
+            self._open(other, connection)
+
     def kill(self, pod: str) -> None:
         """kill -9: nothing more of it reaches Redis."""
         proxy = self.pods[pod].proxy
@@ -282,6 +292,10 @@ class World:
         gone = frozenset(batch.released)
         new = dataclasses.replace(new, quarantine=(new.quarantine - gone) | {record.ref for record in batch.quarantine})
         ready = [dataclasses.replace(m, body=self._body(session, i)) for m, i in zip(batch.mails, items, strict=True)]
+        if self.stealing:
+            self.stealing = False
+            self.take_over(session.connection)
+            old = new = self.model[session.connection]
         with self.step(session, old, new):
             session.mailbox.commit(dataclasses.replace(batch, mails=ready))
 

@@ -37,7 +37,19 @@ SEED = int(os.environ.get("MAILFETCH_SEED") or 1)
 STEPS = 50
 CONSUMERS = ("c1", "c2")
 OWNER, ZOMBIE = "owner", "zombie"
-WORK = (*["download"] * 5, *["act"] * 4, "act before", "act after", "trim", "prune", "heal", "refetch", "refetch anew")
+WORK = (
+    *["download"] * 5,
+    *["act"] * 4,
+    "act before",
+    "act after",
+    "act stolen",
+    "download stolen",
+    "trim",
+    "prune",
+    "heal",
+    "refetch",
+    "refetch anew",
+)
 ENDING = ("take-over", "take-over", "kill", "end", "release", "Redis")
 CHANGING = ("remove", "remove", "number anew")
 CONSUMING = (*["read, acknowledge"] * 6, "read", "acknowledge", "claim", "leave", "delete", "anew 0", "anew $")
@@ -118,10 +130,8 @@ class StoreMachine(RuleBasedStateMachine):
         if what == "kill":
             self.world.kill(pod)
         elif what == "take-over":
-            self.world.client.delete(self.world.keys[connection].lease)
-            other = next(pod for pod in PODS if pod != self._named(OWNER, connection))
-            with contextlib.suppress(Refused), self.world.fault(other, fault, at):
-                self.world.session(other, connection)
+            with self.world.fault(pod, fault, at):
+                self.world.take_over(connection)
         elif what == "Redis":
             self._restart()
         elif session:
@@ -167,7 +177,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def _work(self, work: Work) -> None:
         """Where the mails were numbered anew the session walks on instead, one step each time."""
-        if work.what == "download":
+        if work.what.startswith("download"):
             for kind in work.kinds:
                 self._arrive(work.connection, kind)
         with contextlib.suppress(Refused):
@@ -179,8 +189,10 @@ class StoreMachine(RuleBasedStateMachine):
                     self._task(work, session)
 
     def _task(self, work: Work, session: Session) -> None:
+        """The word behind it is what happens before its end."""
         world = self.world
-        if work.what == "download":
+        if work.what.startswith("download"):
+            world.stealing = work.what == "download stolen"
             tasks.download(world, session, work.count)
         elif work.what.startswith("act"):
             group = self.group if session.connection == "inbox" else ""
