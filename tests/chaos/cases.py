@@ -58,10 +58,11 @@ def chosen(cases: Sequence[Case], *, seed: int) -> list[Case]:
 
 
 def _of_fetchers() -> Iterator[Case]:
-    yield from _spread(COMMON, ("kill", "cut", "zombie", "SIGTERM"))
-    yield from _spread(COMMON, ("kill, other pod", "silence", "lease lost", "two at once"), one_server=True)
-    yield from _spread((*BLOBS, *MAIL, *RESETS, *STARTS), ("kill", "cut", "zombie"))
-    yield from _spread((*BLOBS, *MAIL, *RESETS), ("silence", "two at once"), one_server=True)
+    yield from _spread(COMMON, ("kill", "cut", "zombie"))
+    yield from _spread(COMMON, ("SIGTERM", "kill, other pod", "silence", "lease lost", "two at once"), one_server=True)
+    others = (*BLOBS, *MAIL, *RESETS, *STARTS)
+    yield from _spread(others, ("kill", "cut"))
+    yield from _spread(others, ("zombie", "silence"), one_server=True)
 
 
 def _of_lines() -> Iterator[Case]:
@@ -76,9 +77,8 @@ def _of_lines() -> Iterator[Case]:
 
 def _of_stores() -> Iterator[Case]:
     deep = tuple(point for point in (*COMMON, *BLOBS) if point.id not in ("c1", "c2", "b1", "b5"))
-    yield from _spread(deep, ("Redis killed",), stores=ALONE)
+    yield from _spread(deep, ("Redis killed", "Redis full", "Redis read-only"), stores=ALONE, one_server=True)
     yield from _spread(deep, ("failover",), stores=WATCHED)
-    yield from _spread(deep, ("Redis full", "Redis read-only"), stores=ALONE, one_server=True)
     few = _named("c4", "c6", "c10", "c12", "c13")
     yield from _spread(few, ("late failover", "master isolated", "master killed"), stores=WATCHED, one_server=True)
     yield from _spread(few, ("Redis frozen",), stores=ALONE, one_server=True)
