@@ -247,8 +247,8 @@ def reset(world: World, session: Session, piece: int) -> Iterator[None]:
         assert known == [n in view.ledger for n in numbers]
         walked += rest
         yield
-        new = [one for one, is_known in zip(rest, known, strict=True) if not is_known]
-        if new:
+        unknown = [one for one, is_known in zip(rest, known, strict=True) if not is_known]
+        if new := [(uid, item) for uid, item in unknown if not item.removed]:
             _commit(world, session, new)
             yield
     moves = _moved(world, session, walked)

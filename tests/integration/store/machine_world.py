@@ -91,6 +91,8 @@ class World:
         handed: Entries that a consumer of the group really got.
         serials: The mail behind each ref that was ever committed.
         day: The time for pruning.
+        killing: The product dies where it sleeps before it sends again.
+        stealing: Somebody takes over right before the next commit.
         counts: What happened, to be sure that it happens.
     """
 
@@ -108,6 +110,7 @@ class World:
         self.sessions: dict[tuple[str, str], Session] = {}
         self.handed: set[str] = set()
         self.killing = False
+        self.stealing = False
         self.serials: dict[str, int] = {}
         self.day = 0
         self.counts: Counter[str] = Counter()
