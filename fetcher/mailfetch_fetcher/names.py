@@ -70,7 +70,7 @@ class Names:
             GateClosed: MailboxReset; nothing was downloaded.
         """
         most, state = self._assignment.spec.approval.max_messages, self._mailbox.state
-        if not self._source.by_name or not is_flood(look, most=most):
+        if not self._source.by_name or not is_flood(look, most=most) or not self._source.lists_all:
             return
         if not self._prune().frozen:
             return  # few known mails are missing: these are new ones
@@ -99,7 +99,8 @@ class Names:
 
     def prune(self, *, now: bool) -> None:
         """Compares the ledger with the mailbox, if it is time or `now`."""
-        if self._source.by_name and (now or self._clock.monotonic() - self._memory.pruned_at >= EVERY):
+        due = now or self._clock.monotonic() - self._memory.pruned_at >= EVERY
+        if self._source.by_name and due and self._source.lists_all:
             self._prune()
 
     def _prune(self) -> Pruned:

@@ -149,6 +149,11 @@ class Pop3Source:
         return self._selected(read_since(wanted), after)
 
     @property
+    def lists_all(self) -> bool:
+        """See `Source`."""
+        return "X-GOOGLE-RICO" not in self._ready().capabilities
+
+    @property
     def more(self) -> bool:
         """See `Source`."""
         return self._more

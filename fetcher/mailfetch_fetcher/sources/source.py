@@ -39,6 +39,11 @@ class Source(Protocol):
     by_name: bool
     """Mails are told apart by their names in the ledger (POP3, Graph), not by the cursor alone (IMAP)."""
 
+    @property
+    def lists_all(self) -> bool:
+        """A list shows every mail. Not at Gmail over POP3: it hides what was read, and shows the next ones instead."""
+        ...
+
     def open(self) -> Opened:
         """Connects, encrypts, logs in and opens the folder (read-write only if actions need it)."""
         ...

@@ -211,6 +211,24 @@ def test_a_migrated_mailbox_waits_for_people(fetcher: Fetcher, server: RedisServ
         assert fetcher.wait_for(lambda r: r.phase == "Polling").gate is None
 
 
+def test_gmail_shows_its_mails_in_windows(fetcher: Fetcher, server: RedisServer) -> None:
+    """Each list has other mails than the one before: that is no migration."""
+    with FakePop3() as fake:
+        give_fake_secret(fetcher)
+        fake.quirks.pops = True
+        fake.quirks.after_login = ("UIDL", "TOP", "PIPELINING", "X-GOOGLE-RICO")
+        fake.add(*mailgen.mails(360))
+        whole = fake.mails
+        fake.mails = whole[:120]
+        fetcher.assign(assignment(fake_spec(fake.port, protocol="POP3", schedule=OFTEN)))
+        for n in (1, 2):
+            fetcher.caught_up(120 * n)
+            wait_until(lambda: fake.left == [], what="the window is done with")
+            fake.mails = whole[120 * n : 120 * (n + 1)]
+        fetcher.caught_up(360)
+        assert len(set(bodies(server.client()))) == 360
+
+
 def test_a_busy_mailbox_after_a_weekend_is_no_migration(fetcher: Fetcher, server: RedisServer) -> None:
     """With Delete the mailbox is empty, so all that comes is unknown."""
     with FakePop3() as fake:
