@@ -24,6 +24,8 @@ class Memory:
         paused_at: `seq` that was seen before the store went back; 0: it did not.
         unproven: Acknowledgements that could not be proven.
         broken: Mails during whose download the connection broke, and how often without their coming.
+        careful: A download failed: until a mail comes they are asked for one by one, so that each that cannot be had
+            can be put aside by itself.
         pruned_at: When the ledger was last compared with a complete list, by the monotonic clock.
     """
 
@@ -31,6 +33,7 @@ class Memory:
     seq: int = 0
     paused_at: int = 0
     unproven: int = 0
+    careful: bool = False
     pruned_at: float = float("-inf")
     broken: Counter[str] = field(default_factory=Counter)
 

@@ -135,7 +135,7 @@ class Refetch:
                         if missing > MOST:
                             committer.drain()
                             raise self._ill(item)
-                        committer.note(_missed(item), cursor=item.cursor)
+                        committer.note(_missed(item), cursor=item.cursor or None)
                 committer.move(window.cursor)
         self._meter.end()
         left_out = f"; {missing} could not be had, the log has their names" if missing else ""

@@ -24,7 +24,7 @@ from mailfetch_fetcher.sources.base import Listed, Ref, Unreadable
 from mailfetch_fetcher.sources.source import Source
 from mailfetch_fetcher.store.mailbox import Mailbox
 from mailfetch_fetcher.store.model import Batch, LogLine, State
-from mailfetch_fetcher.transfer import Transfer, chunks, without_cursor
+from mailfetch_fetcher.transfer import Transfer, without_cursor
 from mailfetch_fetcher.translate import Translation
 
 log = logging.getLogger(__name__)
@@ -158,6 +158,7 @@ class Reset:
             line = LogLine(step="reset", fields={"detail": f"begins: {why}"})
             self._mailbox.commit(Batch(phase=phase, gate_epoch=self._approval.kept, log=[line]))
         self._last = seconds_of(self._mailbox.last_message())
+        known = self._mailbox.ledger_size()
         found = self._walk()
         self._decide(found, why)
         self._meter.begin(found.unknown)
@@ -169,10 +170,11 @@ class Reset:
             before: set[str] = set()
             while self._aside != before:
                 before = set(self._aside)
+                committer.drain()  # or what is still on its way into the ledger would be downloaded again
                 found = self._walk(committer)
             self._run.settle(committer, None)
         self._meter.end()
-        self._close(found, why)
+        self._close(found, why, known=known)
 
     # -- inside ------------------------------------------------------------------------------
 
@@ -223,13 +225,20 @@ class Reset:
         )
 
     def _download(self, refs: list[Ref], committer: Committer) -> None:
-        for some in chunks(refs):
+        for some in self._run.runs(refs):
             for item in self._transfer.fetch(some, committer):
                 if isinstance(item, Unreadable):
                     self._aside.add(item.ref.key)
                 self._run.take(item, committer)
+            self._run.prove_each(committer)
 
-    def _close(self, found: Census, why: str) -> None:
+    def _close(self, found: Census, why: str, *, known: int) -> None:
+        """Ends the reset.
+
+        If most of what was known is missing, the mailbox may be there only in part (its storage is not mounted, and the
+        server made an empty one): the old ledger stays, so that nothing comes twice when the rest is back.
+        """
+        complete = 2 * found.matched >= known
         changes = self._translation.result()
         dropped = sum(not new for new in changes.values())
         text = (
@@ -241,13 +250,15 @@ class Reset:
                 cursor=found.cursor,
                 anchor=found.anchor,
                 phase=STEADY,
-                staged=True,
+                staged=complete,
                 outbox=changes,
                 released=[ref for ref in self._quarantine.refs() if ref not in self._aside],
                 gate_epoch=max(self._assignment.gate_epoch, self._mailbox.state.gate_epoch),
                 log=[LogLine(step="reset", fields={"detail": text})],
             )
         )
+        if not complete:
+            self._mailbox.stage().begin()  # frees what was made in vain
         self._quarantine.forget(keep=self._aside)
         log.info(text, extra=self._extra)
         self._tell("MailboxReset", text)

@@ -1,12 +1,13 @@
 """One round of a session: download what is new and commit it, oldest first; try again what is in quarantine."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from mailfetch_fetcher.committer import Committer
 from mailfetch_fetcher.contract.assignment import Assignment
 from mailfetch_fetcher.errors import SourceError
 from mailfetch_fetcher.mails import wanted_action
+from mailfetch_fetcher.memory import Memory
 from mailfetch_fetcher.progress import Meter
 from mailfetch_fetcher.pulse import Pulse
 from mailfetch_fetcher.quarantine import Quarantine
@@ -43,6 +44,7 @@ class Round:
         transfer: Transfer,
         quarantine: Quarantine,
         meter: Meter,
+        memory: Memory,
         pulse: Pulse,
         guard: Callable[[Snapshot], None],
         act: Callable[[], None],
@@ -57,6 +59,7 @@ class Round:
             transfer: The way from there to here.
             quarantine: Mails that cannot be had.
             meter: Is told what is to come.
+            memory: Whether to be careful.
             pulse: Sign of life.
             guard: Looks at the count before anything is downloaded; may raise to stop it.
             act: Carries out after-download actions; called in the session's thread.
@@ -67,6 +70,7 @@ class Round:
         self._transfer = transfer
         self._quarantine = quarantine
         self._meter = meter
+        self._memory = memory
         self._pulse = pulse
         self._guard = guard
         self._act = act
@@ -76,6 +80,7 @@ class Round:
         self.cursor = ""
         self.downloading = False
         self.proof: Ref | None = None
+        self._behind: str | None = None
 
     def download(self) -> None:
         """Commits every mail beyond the cursor, oldest first.
@@ -118,6 +123,7 @@ class Round:
     def take(self, item: Fetched | Absent | Unreadable, committer: Committer) -> None:
         """Commits what was fetched, or puts it aside, whatever it is."""
         if isinstance(item, Fetched):
+            self._memory.careful = False
             self.proof = Ref(key=item.mail.ref, uid=item.mail.uid, size=item.mail.size)
             released = [item.mail.ref] if self._quarantine.holds(item.mail.ref) else []
             # That it came proves that the server is healthy: what it did not give out before is put aside.
@@ -128,10 +134,29 @@ class Round:
             try:
                 self._quarantine.put(item)
             except SourceError:
+                self._memory.careful = True
                 committer.drain()  # what came before it is safe, and never fetched again
                 raise
+            self._behind = item.cursor or None
             if not self._quarantine.waiting:
                 committer.quarantine(self._quarantine.take(), cursor=item.cursor)
+
+    def runs(self, refs: Sequence[Ref]) -> Iterator[list[Ref]]:
+        """What is asked for at once: chunks, or single mails as long as it is necessary to be careful."""
+        rest = list(refs)
+        while rest:
+            run = rest[:1] if self._memory.careful else next(chunks(rest))
+            yield run
+            rest = rest[len(run) :]
+
+    def prove_each(self, committer: Committer) -> None:
+        """After each run: many mails in a row that cannot be had are put aside one by one, not given up together.
+
+        Raises:
+            SourceError: as `settle`.
+        """
+        if self._memory.careful:
+            self.settle(committer, self._behind)
 
     def settle(self, committer: Committer, cursor: str | None) -> None:
         """Nothing came behind a mail that the server does not give out: looks at one that it gave out before.
@@ -156,9 +181,10 @@ class Round:
 
     def _window(self, window: Window, committer: Committer) -> None:
         acted = self._meter.done
-        for refs in chunks(window.refs):
+        for refs in self.runs(window.refs):
             for item in self._transfer.fetch(refs, committer):
                 self.take(item, committer)
+            self.prove_each(committer)
             if self._acts_between and self._meter.done - acted >= ACT_AFTER:
                 committer.drain()
                 acted, self.downloading = self._meter.done, False

@@ -27,6 +27,9 @@ CHUNK = 6 * 1024 * 1024
 """Bytes of mail that one session asks for at once; its share of the process's byte budget."""
 BREAKS = 5
 """Connections that may break at one mail until it is left out."""
+_AT_A_MAIL = ("ConnectionFailed", "Throttled", "InvalidConfiguration")
+"""Failures for which one mail may be the cause: it breaks the connection, is refused with words that ask for patience,
+or is much larger than the server says."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,8 +144,9 @@ class Transfer:
             item = next(items)
             result = self._taken(item, committer, refetch) if isinstance(item, Message) else item
         except SourceError as e:
-            if e.reason == "ConnectionFailed":
+            if e.reason in _AT_A_MAIL:
                 self._memory.broken[ref.key] += 1
+            self._memory.careful = True
             raise
         del self._memory.broken[ref.key]
         return result
@@ -153,7 +157,7 @@ class Transfer:
         if self._source.by_name:
             listed = (mail for piece in self._source.listing() for mail in piece.mails)
             name = next((mail.name for mail in listed if mail.ref.key == ref.key), b"")
-        detail = f"the connection broke each of the last {self._memory.broken[ref.key]} times it was asked for"
+        detail = f"the connection broke or was refused each of the last {self._memory.broken[ref.key]} times"
         return Unreadable(ref=ref, cursor="", detail=detail, name=name)
 
     def _taken(self, item: Message, committer: Committer, refetch: str) -> Fetched:

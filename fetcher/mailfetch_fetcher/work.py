@@ -180,6 +180,7 @@ class Work:
             transfer=self._transfer,
             quarantine=self._quarantine,
             meter=self._meter,
+            memory=self._memory,
             pulse=self._pulse,
             guard=self._names.guard,
             act=self._acting.finish,

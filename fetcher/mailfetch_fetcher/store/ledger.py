@@ -5,7 +5,7 @@ from typing import Any
 
 import redis
 
-from mailfetch_fetcher.contract.keys import ConnectionKeys
+from mailfetch_fetcher.contract.keys import BUCKETS, ConnectionKeys
 from mailfetch_fetcher.store import hashes
 from mailfetch_fetcher.store.failures import error_text, refused
 from mailfetch_fetcher.store.link import Link
@@ -29,6 +29,11 @@ def are_members(link: Link, numbers: Sequence[int], *, key_of: Callable[[int], s
         return []
     questions = [("SISMEMBER", key_of(hashes.bucket(number)), hashes.member(number)) for number in numbers]
     return [reply == 1 for reply in _answers(link, questions)]
+
+
+def count_known(link: Link, *, keys: ConnectionKeys) -> int:
+    """How many numbers the ledger has."""
+    return sum(_answers(link, [("SCARD", keys.known(bucket)) for bucket in range(BUCKETS)]))
 
 
 def read_returns(link: Link, names: Sequence[bytes], *, keys: ConnectionKeys, hash_key: bytes) -> dict[bytes, int]:

@@ -11,7 +11,7 @@ from mailfetch_fetcher.sources.base import ActionPhase, Outcome, PendingAction
 from mailfetch_fetcher.store import hashes
 from mailfetch_fetcher.store.actions import Due
 from mailfetch_fetcher.store.blob import BlobWriter
-from mailfetch_fetcher.store.ledger import are_known
+from mailfetch_fetcher.store.ledger import are_known, count_known
 from mailfetch_fetcher.store.life import Life
 from mailfetch_fetcher.store.model import Batch, Quarantined, State
 from mailfetch_fetcher.store.prune import Pruned, prune_ledger
@@ -60,6 +60,11 @@ class Mailbox(Life):
         with self._life():
             writer = self._open_writer()
             return are_known(writer.link, names, keys=self._keys, hash_key=writer.state.hash_key)
+
+    def ledger_size(self) -> int:
+        """Mails that the ledger has."""
+        with self._life():
+            return count_known(self._open_writer().link, keys=self._keys)
 
     def stage(self) -> Stage:
         """A ledger beside the one in use; `Batch.staged` lets it take its place."""

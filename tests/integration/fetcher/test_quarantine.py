@@ -2,11 +2,12 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from mailfetch_fetcher.contract.report import ConnectionReport
 from tests.integration.fetcher.helpers import (
     Account,
     Fetcher,
@@ -50,6 +51,17 @@ def records(server: RedisServer) -> dict[str, dict[str, Any]]:
 def state(server: RedisServer, field: str) -> str:
     client: Any = server.client()
     return str(client.hget(f"{CONNECTION}:state", field).decode())
+
+
+def hurry(fetcher: Fetcher, wanted: dict[str, Any], until: Callable[[ConnectionReport], object]) -> None:
+    """Waits for a report, without the back-off after failures."""
+
+    def reached() -> bool:
+        fetcher.assign(assignment(wanted, requests={"fetch": str(time.monotonic())}))
+        report = fetcher.report()
+        return bool(report and until(report))
+
+    wait_until(reached, what="the report")
 
 
 def test_the_others_go_on(fetcher: Fetcher, server: RedisServer, fake: FakeImap) -> None:
@@ -153,6 +165,34 @@ def test_more_than_five_within_an_hour_are_not_the_mails(fetcher: Fetcher, serve
     assert len(set(bodies(server.client()))) == 20
 
 
+@pytest.mark.parametrize("refusal", [b"[SERVERBUG] cannot read it", b"[UNAVAILABLE] try again later"])
+def test_many_in_a_row_are_put_aside_one_by_one(
+    fetcher: Fetcher, server: RedisServer, fake: FakeImap, refusal: bytes
+) -> None:
+    """Five an hour, as others show that the server is healthy; else the mailbox would stand still for ever."""
+    fill(fake, 20)
+    fake.quirks.refusal = refusal
+    fake.quirks.refused = set(range(5, 13))
+    hurry(fetcher, spec(fake.port), lambda r: r.problem and "more than 5" in r.problem.message and r.quarantined == 5)
+    assert set(records(server)) == {f"1/{uid}" for uid in range(5, 10)}
+    assert state(server, "cursor") == "1:9"
+    fetcher.assign()
+    wait_until(lambda: fetcher.report() is None, what="the session has ended")
+    for ref, record in records(server).items():  # as if an hour had passed
+        server.client().hset(f"{CONNECTION}:quarantine", ref, json.dumps(record | {"since": 1}))
+    hurry(fetcher, spec(fake.port), lambda r: r.messages == 12 and r.quarantined == 8 and r.phase == "Polling")
+    assert len(set(bodies(server.client()))) == 12
+
+
+def test_a_mail_that_is_refused_with_a_plea_for_patience_stops_only_itself(
+    fetcher: Fetcher, server: RedisServer, fake: FakeImap
+) -> None:
+    fill(fake, 6)
+    fake.quirks.refused, fake.quirks.refusal = {3}, b"temporarily not to be had"
+    hurry(fetcher, spec(fake.port), lambda r: r.messages == 5 and r.quarantined == 1 and r.phase == "Polling")
+    assert set(records(server)) == {"1/3"}
+
+
 def test_too_large_until_the_limit_is_raised(fetcher: Fetcher, server: RedisServer, account: Account) -> None:
     account.dovecot.fill(account.user, [mailgen.make_mail(1), mailgen.large_mail(2_000_000), mailgen.make_mail(2)])
     account.give_secrets(fetcher)
@@ -194,12 +234,7 @@ def test_a_mail_that_always_breaks_the_connection_is_left_out(
     fill(fake, 6)
     good = b"{%d}\r\n%b"
     fake.quirks.body = lambda mail: CUT if mail.uid == 3 else good % (len(mail.raw), mail.raw)
-    fetcher.assign(assignment(spec(fake.port)))
-    for failures in range(1, 6):
-        fetcher.wait_for(lambda r: r.failures >= failures)  # noqa: B023
-        requests = {"fetch": str(failures)}  # does not wait for the back-off
-        fetcher.assign(assignment(spec(fake.port), requests=requests))
-    fetcher.wait_for(lambda r: r.messages == 5 and r.quarantined == 1 and r.phase == "Polling")
+    hurry(fetcher, spec(fake.port), lambda r: r.messages == 5 and r.quarantined == 1 and r.phase == "Polling")
     assert "the connection broke" in records(server)["1/3"]["detail"]
     fake.quirks.body = None
     for n in ("1", "2"):  # the first time it is still left out
@@ -207,6 +242,20 @@ def test_a_mail_that_always_breaks_the_connection_is_left_out(
         fetcher.answered("refetch", f"quarantined#{n}")
     fetcher.caught_up(6)
     assert len(set(bodies(server.client()))) == 6
+
+
+def test_a_mail_that_is_much_larger_than_the_server_says_stops_only_itself(
+    fetcher: Fetcher, server: RedisServer
+) -> None:
+    """For example of empty lines only, where LIST counts one byte for each."""
+    give_fake_secret(fetcher)
+    with FakePop3() as fake:
+        fake.add(*mailgen.mails(2))
+        fake.add(mailgen.large_mail(2_000_000), size=900_000)
+        fake.add(*mailgen.mails(2, start=2))
+        wanted = spec(fake.port, protocol="POP3") | {"queue": {"maxMessageSize": "1Mi"}}
+        hurry(fetcher, wanted, lambda r: r.messages == 4 and r.quarantined == 1 and r.phase == "Polling")
+        assert len(set(bodies(server.client()))) == 4
 
 
 def test_pop3(fetcher: Fetcher, server: RedisServer) -> None:

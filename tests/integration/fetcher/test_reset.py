@@ -1,5 +1,6 @@
 """The server numbers its mails anew: what is known is recognised, only the rest is downloaded."""
 
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import pytest
 
 from mailfetch_fetcher.contract.keys import StreamKeys
+from mailfetch_fetcher.store.mailbox import Mailbox
+from mailfetch_fetcher.store.model import Batch
 from tests.integration.fetcher.helpers import (
     NAMESPACE,
     Account,
@@ -15,10 +18,13 @@ from tests.integration.fetcher.helpers import (
     assignment,
     bodies,
     entries,
+    fake_spec,
     fetcher_on,
+    give_fake_secret,
     log_steps,
 )
 from tests.servers import checker, mailgen
+from tests.servers.imapfake import FakeFolder, FakeImap
 from tests.servers.proxy import FaultProxy
 from tests.servers.redis import RedisServer, wait_until
 
@@ -165,6 +171,55 @@ def test_a_mailbox_that_went_back_goes_on(fetcher: Fetcher, server: RedisServer,
     account.dovecot.deliver(account.user, mailgen.make_mail(50), folder="Work")
     fetcher.caught_up(11)
     assert len(set(bodies(server.client()))) == 11
+
+
+def test_a_mailbox_that_is_not_there_for_a_while(fetcher: Fetcher, server: RedisServer) -> None:
+    """Its storage is not mounted, and the server makes an empty one, into which a mail comes; then it is back."""
+    give_fake_secret(fetcher)
+    with FakeImap() as fake:
+        for n in range(50):
+            fake.inbox.add(mailgen.make_mail(n))
+        spec = fake_spec(fake.port)
+        fetcher.assign(assignment(spec))
+        fetcher.caught_up(50)
+        leave(fetcher)
+        whole, fake.folders["INBOX"] = fake.inbox, FakeFolder(uid_validity=77)
+        fake.inbox.add(mailgen.make_mail(50))
+        fetcher.assign(assignment(spec))
+        fetcher.caught_up(51)
+        leave(fetcher)
+        fake.folders["INBOX"] = whole
+        fake.inbox.add(mailgen.make_mail(51))
+        fetcher.assign(assignment(spec))
+        fetcher.caught_up(52)
+        assert "50 mails were recognised and 1 downloaded" in fetcher.noticed("MailboxReset")
+    assert len(set(bodies(server.client()))) == len(bodies(server.client())) == 52
+
+
+def test_a_mail_that_cannot_be_had_makes_no_other_come_twice(
+    fetcher: Fetcher, server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The walk is repeated without it, while the commits of the first one are slow."""
+    commit = Mailbox.commit
+
+    def slowly(self: Mailbox, batch: Batch) -> None:
+        time.sleep(0.3 if batch.mails else 0.0)
+        commit(self, batch)
+
+    give_fake_secret(fetcher)
+    with FakeImap() as fake:
+        for n in range(5):
+            fake.inbox.add(mailgen.make_mail(n))
+        fetcher.assign(assignment(fake_spec(fake.port)))
+        fetcher.caught_up(5)
+        leave(fetcher)
+        monkeypatch.setattr(Mailbox, "commit", slowly)
+        for n in range(5, 15):
+            fake.inbox.add(mailgen.make_mail(n))
+        fake.inbox.uid_validity, fake.quirks.refused = 2, {8}
+        fetcher.assign(assignment(fake_spec(fake.port)))
+        fetcher.wait_for(lambda r: r.phase == "Polling" and r.messages == 14)
+    assert len(set(bodies(server.client()))) == len(bodies(server.client())) == 14
 
 
 def test_old_mails_that_were_never_wanted_stay_unwanted(
