@@ -318,6 +318,7 @@ def catch_up(world: World, session: Session) -> None:
     for _ in range(100):
         before = world.model[session.connection]
         download(world, session, 50)
+        heal(world, session)
         act(world, session, 50, group="", stop="")
         if world.model[session.connection] == before:
             break
