@@ -3,6 +3,7 @@
 from mailfetch_fetcher.baseline import BASELINE, since_of
 from mailfetch_fetcher.contract.assignment import Assignment
 from mailfetch_fetcher.contract.probe import Estimate
+from mailfetch_fetcher.names import is_flood
 from mailfetch_fetcher.reset import RESET
 from mailfetch_fetcher.sources.base import Snapshot
 from mailfetch_fetcher.sources.source import Source
@@ -39,9 +40,20 @@ def count(source: Source, a: Assignment, *, state: State | None, ledger: LedgerV
     notes = [] if look.exact else ["the server does not tell the exact number beyond the checkpoint"]
     if state.phase.startswith(RESET):
         notes.append("known mails are missing and unknown ones appeared: probably these are the same under new names")
+    elif source.by_name and _may_be_renamed(look, a, state):
+        notes.append(
+            f"hardly any of them is known, although {state.messages} mails were downloaded before: if the mailbox was "
+            "migrated or the server renamed its mails, these are the same mails and would come once more"
+        )
     known = bool(state.cursor or state.messages)
     method = "Ledger" if source.by_name else "UidRange" if known else "Count"
     return _estimate(look, new=look.new, mailbox="Known" if known else "New", method=method, notes=notes)
+
+
+def _may_be_renamed(look: Snapshot, a: Assignment, state: State) -> bool:
+    """As many unknown mails as nobody approved; where mails are deleted that is usual."""
+    most = a.spec.approval.max_messages
+    return a.spec.after_download.action != "Delete" and state.messages > 0 and is_flood(look, most=most)
 
 
 def _first(source: Source, a: Assignment) -> Estimate:

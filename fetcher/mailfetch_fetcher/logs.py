@@ -37,10 +37,17 @@ class PlainFormatter(logging.Formatter):
         return text + ("\n" + self.formatException(record.exc_info) if record.exc_info else "")
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not a failure or a closed gate: a terminal shows these once, not at each attempt."""
+    return not hasattr(record, "reason") and not hasattr(record, "gate")
+
+
 def set_up(*, plain: bool = False, level: int = logging.INFO) -> None:
     """Sends all logs to standard error. Libraries stay at WARNING: imapclient's debug log holds the protocol."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(PlainFormatter() if plain else JsonFormatter())
+    if plain and level > logging.DEBUG:
+        handler.addFilter(_is_news)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

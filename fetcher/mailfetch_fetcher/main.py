@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 from mailfetch_fetcher import __version__, logs, standalone
-from mailfetch_fetcher.contract import assignment, report, secrets
+from mailfetch_fetcher.contract import assignment, purge, report, secrets
 from mailfetch_fetcher.environment import make_environment
 from mailfetch_fetcher.pool import AssignmentFile, Pool
 from mailfetch_fetcher.probe import run_probe_job
@@ -17,11 +17,19 @@ from mailfetch_fetcher.purging import run_purge_job
 from mailfetch_fetcher.server import serve
 
 log = logging.getLogger("mailfetch_fetcher")
+_IN_A_POD = frozenset({"POD_NAME", "MAILFETCH_PROBE", purge.VARIABLE})
+"""Environment variables of which the operator sets one."""
+_PURGE = "purge is for a Job of the operator: delete a MailConnection with spec.deletionPolicy Purge"
 
 
 def main() -> None:
     """The console script."""
-    args = _parser().parse_args()
+    parser = _parser()
+    args = parser.parse_args()
+    if not getattr(args, "file", None) and not _IN_A_POD.intersection(os.environ):
+        parser.error(
+            f"{args.command} outside of a pod needs -f FILE, a manifest" if args.command != "purge" else _PURGE
+        )
     if args.command == "purge":
         logs.set_up(level=logging.DEBUG if args.debug else logging.INFO)
         sys.exit(run_purge_job())

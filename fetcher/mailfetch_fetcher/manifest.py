@@ -7,9 +7,9 @@ with the name of the field.
 import base64
 import binascii
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import yaml
@@ -21,8 +21,10 @@ from mailfetch_fetcher.contract.identity import mailbox_identity
 from mailfetch_fetcher.contract.secrets import file_name
 from mailfetch_fetcher.contract.spec import Spec, parse_spec, unsupported
 
+_Value = TypeVar("_Value")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _STREAM = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?")
+REQUESTS = ("refetch", "resume-actions")
 _LONGEST_NAME = 52
 _LONGEST_DELAY = 8760 * 3600.0
 
@@ -81,7 +83,15 @@ def assignments(documents: list[dict[str, Any]]) -> Iterator[Assignment]:
             uid="standalone",
             spec=spec,
             identity=mailbox_identity(spec),
+            requests=_requests(document),
         )
+
+
+def _requests(document: Mapping[str, Any]) -> dict[str, str]:
+    """The annotations that make sense without an operator; each value is carried out once."""
+    annotations = document["metadata"].get("annotations")
+    found = annotations if isinstance(annotations, dict) else {}
+    return {name: str(found[key]) for name in REQUESTS if (key := f"mailfetch.dev/{name}") in found}
 
 
 def _names(document: Mapping[str, Any]) -> tuple[str, str]:
@@ -120,27 +130,30 @@ def check(spec: Spec) -> None:
     _check_backlog(spec)
     _check_duration("interval", spec.schedule.interval, low=10.0, high=86400.0, bounds="10s to 24h")
     _check_duration("timeout", spec.schedule.timeout, low=0.001, high=120.0, bounds="1ms to 2m")
-    units.size(spec.queue.max_message_size)
-    units.period(spec.retention.queue)
-    units.period(spec.retention.log)
+    _named("spec.queue.maxMessageSize", lambda: units.size(spec.queue.max_message_size))
+    _named("spec.retention.queue", lambda: units.period(spec.retention.queue))
+    _named("spec.retention.log", lambda: units.period(spec.retention.log))
+    if spec.approval.max_messages < 0:
+        raise ValueError("spec.approval.maxMessages must be 0 or more (0: every backlog needs a yes)")
+    if spec.queue.max_length < 1:
+        raise ValueError("spec.queue.maxLength must be 1 or more")
 
 
 def _check_after_download(spec: Spec) -> None:
     after = spec.after_download
     if (after.action == "Move") != bool(after.folder):
-        raise ValueError("spec.afterDownload.folder is required for action Move and forbidden otherwise")
+        raise ValueError("spec.afterDownload.folder is required with action: Move, and forbidden without it")
     if after.action == "Move" and after.folder == (spec.folder or "INBOX"):
         raise ValueError("spec.afterDownload.folder must be another folder than spec.folder")
     if (after.when == "Acknowledged") != bool(after.consumer_group):
-        raise ValueError("spec.afterDownload.consumerGroup is required for when Acknowledged and forbidden otherwise")
+        raise ValueError(
+            "spec.afterDownload.consumerGroup is required with when: Acknowledged, and forbidden without it"
+        )
     if spec.protocol == "POP3" and spec.folder:
         raise ValueError("spec.folder: POP3 has no folders; leave it out")
     if spec.protocol == "POP3" and after.action == "Move":
         raise ValueError("spec.afterDownload.action: POP3 cannot move mails; use Delete, MarkSeen or None")
-    try:
-        delay = units.duration(after.delay, default=0.0)
-    except ValueError as e:
-        raise ValueError(f"spec.afterDownload.delay: {e}") from e
+    delay = _named("spec.afterDownload.delay", lambda: units.duration(after.delay, default=0.0))
     if delay > _LONGEST_DELAY:
         raise ValueError("spec.afterDownload.delay must be 0s to 8760h (a year)")
 
@@ -148,7 +161,7 @@ def _check_after_download(spec: Spec) -> None:
 def _check_backlog(spec: Spec) -> None:
     backlog = spec.backlog
     if (backlog.start_from == "Since") != bool(backlog.since):
-        raise ValueError("spec.backlog.since is required for startFrom Since and forbidden otherwise")
+        raise ValueError("spec.backlog.since is required with startFrom: Since, and forbidden without it")
     try:
         since_of(backlog)
     except ValueError:
@@ -156,12 +169,17 @@ def _check_backlog(spec: Spec) -> None:
 
 
 def _check_duration(field: str, text: str, *, low: float, high: float, bounds: str) -> None:
-    try:
-        seconds = units.duration(text, default=low)
-    except ValueError as e:
-        raise ValueError(f"spec.schedule.{field}: {e}") from e
+    seconds = _named(f"spec.schedule.{field}", lambda: units.duration(text, default=low))
     if not low <= seconds <= high:
         raise ValueError(f"spec.schedule.{field} must be {bounds}, or 0s for the default")
+
+
+def _named(field: str, read: Callable[[], _Value]) -> _Value:
+    """A value that is read from a text; what is wrong with it names the field."""
+    try:
+        return read()
+    except ValueError as e:
+        raise ValueError(f"{field}: {e}") from e
 
 
 def _unknown(raw: object, info: msgspec.inspect.Type, path: str) -> Iterator[str]:

@@ -4,6 +4,7 @@ A mail enters the quarantine only after another mail was fetched behind it, whic
 is ill. Until then it waits here, in memory, and the cursor waits before it.
 """
 
+import logging
 from collections.abc import Callable, Collection, Iterable
 
 from mailfetch_fetcher.clock import Clock
@@ -14,6 +15,7 @@ from mailfetch_fetcher.errors import Pace, SourceError
 from mailfetch_fetcher.sources.base import Ref, Unreadable
 from mailfetch_fetcher.store.model import Batch, LogLine, Quarantined
 
+log = logging.getLogger(__name__)
 RETRIES = (3600, 6 * 3600, 86400, 3 * 86400)
 """Seconds from each failure to the next attempt; the last one for ever."""
 MOST = 5
@@ -81,6 +83,7 @@ class Quarantine:
             tell: Tells people once.
             count: Told how many mails are in quarantine, whenever that changes.
         """
+        self._extra = {"namespace": assignment.namespace, "connection": assignment.name}
         self._folder = assignment.folder
         self._by_name = assignment.spec.protocol != "IMAP"
         self._limit = size(assignment.spec.queue.max_message_size)
@@ -173,7 +176,9 @@ class Quarantine:
         self._records.update((record.ref, record) for record in batch.quarantine)
         self._count(len(self._records))
         if fresh:
-            self._tell("MailQuarantined", self._told(fresh))
+            text = self._told(fresh)
+            log.warning(text, extra=self._extra)
+            self._tell("MailQuarantined", text)
 
     # -- inside ------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ from mailfetch_fetcher.manifest import assignments, load, write_secrets
 from mailfetch_fetcher.pool import Pool
 from mailfetch_fetcher.probe import examine
 from mailfetch_fetcher.server import serve
+from mailfetch_fetcher.terminal import line_of, say, show_probe
 
 CLUSTER_ID = "standalone"
 _PASSING = ("ConnectionFailed", "StoreUnavailable", "Throttled")
@@ -115,18 +116,7 @@ def _examine(setting: _Setting) -> list[ProbeResult]:
     for a in setting.connections:
         result = examine(a, cluster_id=CLUSTER_ID, secrets=setting.secrets, redis=setting.redis, clock=Clock())
         results.append(result)
-        _say(f"{a.name}: {a.spec.auth.username}, folder {a.folder}")
-        for step in result.steps:
-            _say(f"  {'ok  ' if step.ok else 'FAIL'} {step.name:<11} {step.milliseconds:>5} ms  {step.detail}")
-        if result.problem:
-            _say(f"  {result.problem.reason}: {result.problem.message}")
-        if e := result.estimate:
-            known = "a known mailbox" if e.mailbox == "Known" else "a new mailbox"
-            _say(
-                f"  {e.new_messages} new mails of {e.total_messages} ({known}; {e.accuracy}, confidence {e.confidence})"
-            )
-            for note in e.notes:
-                _say(f"  note: {note}")
+        show_probe(a, result)
     return results
 
 
@@ -139,7 +129,7 @@ def _agreed(setting: _Setting, results: list[ProbeResult]) -> bool:
             continue
         if not sys.stdin.isatty():
             why = "another mailbox than before" if other else "more than spec.approval.maxMessages"
-            _say(f"{a.name}: {new} new mails, {why}; run with --yes to download them")
+            say(f"{a.name}: {new} new mails, {why}; run with --yes to download them")
             return False
         if input(f"Download {new} mails of {a.name}? [y/N] ").strip().lower() not in ("y", "yes"):
             return False
@@ -173,9 +163,9 @@ def _download(setting: _Setting, *, once: bool, port: int | None) -> int:
     if port is not None:
         server = serve(hub=env.hub, healthy=lambda: pool.trouble() or env.leases.trouble(), host="127.0.0.1", port=port)
     for a in setting.connections:
-        _say(f"{a.name}: downloading into stream mail:{{{a.namespace}/{a.stream}}}:queue at {setting.url}")
+        say(f"{a.name}: downloading into stream mail:{{{a.namespace}/{a.stream}}}:queue at {setting.url}")
     if not once:
-        _say("press Ctrl-C to stop")
+        say("press Ctrl-C to stop")
     try:
         pool.assign(Assignments(cluster_id=CLUSTER_ID, connections=setting.connections))
         shown: dict[str, str] = {}
@@ -215,29 +205,8 @@ def _good(report: ConnectionReport) -> bool:
 
 def _show(connections: dict[str, ConnectionReport], shown: dict[str, str]) -> None:
     """One line for each connection whose line changed."""
-    for name, r in connections.items():
-        if r.gate:
-            text = f"stopped, {r.gate}: {r.gate_message}"
-        elif r.problem:
-            text = f"{r.problem.reason}: {r.problem.message}"
-        elif p := r.progress:
-            text = f"{p.done} of {p.total} mails ({p.per_second}/s, done about {p.expected_end[11:16]} UTC)"
-        elif r.phase in ("Listening", "Polling"):
-            text = f"up to date, {r.messages} mails downloaded in all, {r.phase.lower()}{_held(r)}"
-        else:
-            continue
-        if shown.get(name) != text:
+    for name, report in connections.items():
+        text = line_of(report)
+        if text and shown.get(name) != text:
             shown[name] = text
-            _say(f"{name}: {text}")
-
-
-def _held(report: ConnectionReport) -> str:
-    actions = report.actions
-    if actions.reason == "Done":
-        return ""
-    return f"; {actions.pending} after-download actions, {actions.reason}: {actions.message}"
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+            say(f"{name}: {text}")

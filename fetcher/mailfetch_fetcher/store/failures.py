@@ -54,5 +54,9 @@ def refused(text: str, *, doing: str, size: int = 0) -> StoreError:
             f"the Redis user lacks a permission for {doing} ({text}); allow it with ACL SETUSER",
             pace=Pace.CONFIGURATION,
         )
-    hint = " (if it is a Sentinel, write redis+sentinel://HOST,…/MASTER_NAME)" if "unknown command" in text else ""
+    hint = ""
+    if "unknown command" in text:
+        hint = " (if it is a Sentinel, write redis+sentinel://HOST,…/MASTER_NAME)"
+    elif "DB index" in text:
+        hint = "; correct the database number in the Redis URL"
     return StoreError("StoreUnsafe", f"Redis refused {doing}: {text}{hint}", pace=Pace.CONFIGURATION)

@@ -47,6 +47,9 @@ class _TlsConnection(redis.Connection):
             raise
 
 
+_URL = "key url of the Secret mailfetch-redis"
+
+
 class Link:
     """A connected socket for any thread; `call` and `pipeline` fail for ever after the first I/O error.
 
@@ -129,12 +132,14 @@ class Link:
     def _failed(self, error: Exception) -> StoreError:
         self.close()
         if isinstance(error, redis.AuthenticationError):
-            text = f"Redis at {self.target} refused the user or password ({error}); correct the URL in its Secret"
+            text = f"Redis at {self.target} refused the user or password; correct its URL ({_URL})"
             return StoreError("StoreUnavailable", text, pace=Pace.CONFIGURATION)
         text = error_text(error) if isinstance(error, redis.RedisError) else str(error)
+        hint = ", and that it speaks TLS (rediss)" if self.target.tls and isinstance(error, redis.TimeoutError) else ""
         return StoreError(
             "StoreUnavailable",
-            f"no connection to Redis at {self.target}: {text}; check that it runs, and the URL in its Secret",
+            f"no connection to Redis at {self.target}: {text.rstrip('.')}; check that it runs{hint}, and its URL "
+            f"({_URL})",
         )
 
     def _read_info(self) -> dict[str, str]:

@@ -38,6 +38,12 @@ def _by_sentinel(target: Target, finder: Finder) -> Target:
     finally:
         sentinels.close()
     if not answers:
+        if "unknown command" in sentinels.problem.lower():
+            text = (
+                f"what answers at {target} is not a Sentinel; name the Sentinels in the Redis URL (their port is "
+                "mostly 26379), or write redis:// for a single server"
+            )
+            raise StoreError("InvalidConfiguration", text, pace=Pace.CONFIGURATION)
         raise StoreError("StoreUnavailable", f"none of the Sentinels at {target} answers: {sentinels.problem}")
     named = elect(answers)
     if not named:

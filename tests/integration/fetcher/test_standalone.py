@@ -27,13 +27,23 @@ def manifest(tmp_path: Path) -> Path:
 
 
 def write(
-    manifest: Path, account: Account, *, password: str = "", made: dict[str, Any] | None = None, **spec: Any
+    manifest: Path,
+    account: Account,
+    *,
+    password: str = "",
+    made: dict[str, Any] | None = None,
+    annotations: dict[str, str] | None = None,
+    **spec: Any,
 ) -> None:
     """The account as a file; `made` is a whole spec."""
     ca = account.dovecot.certificates.ca.read_text()
     password = password or account.dovecot.password(account.user)
     documents = [
-        {"kind": "MailConnection", "metadata": {"name": "support"}, "spec": made or account.spec(**spec)},
+        {
+            "kind": "MailConnection",
+            "metadata": {"name": "support", "annotations": annotations or {}},
+            "spec": made or account.spec(**spec),
+        },
         {"kind": "Secret", "metadata": {"name": "mailbox"}, "stringData": {"password": password}},
         {"kind": "Secret", "metadata": {"name": "ca"}, "stringData": {"ca.crt": ca}},
     ]
@@ -113,12 +123,59 @@ def test_a_flood_after_a_reset_needs_a_yes(manifest: Path, run: Run, server: Red
     assert (code, server.client().xlen(STREAM)) == (0, 2 * len(named)), told
 
 
+def test_pop3_mails_under_new_names_are_told_before_people_say_yes(
+    manifest: Path, run: Run, server: RedisServer, account: Account
+) -> None:
+    account.dovecot.fill(account.user, mailgen.mails(20))
+    write(manifest, account, made=account.pop3(approval={"maxMessages": 10}))
+    code, told = finish(run("--redis", server.url, "--once", "--yes"))
+    assert (code, "POP3 cannot mark mails as read" in told) == (0, True), told
+    assert "would come once more" not in told
+    account.dovecot.set_uid_validity(account.user, 4711)  # a part of Dovecot's UIDLs
+    code, told = finish(run("--redis", server.url, "--once"))
+    assert (code, server.client().xlen(STREAM)) == (1, 20), told
+    assert "would come once more" in told
+
+
+def test_what_is_set_aside_waits_or_is_asked_for_again_is_told(
+    manifest: Path, run: Run, server: RedisServer, account: Account
+) -> None:
+    account.dovecot.fill(account.user, [mailgen.large_mail(20_000), *mailgen.mails(2, profile=mailgen.SMALL)])
+    limit, later = {"maxMessageSize": "19k"}, {"action": "Delete", "delay": "1h"}
+    write(manifest, account, queue=limit, afterDownload=later)
+    code, told = finish(run("--redis", server.url, "--once"))
+    assert code == 0, told
+    assert "up to date, 2 mails downloaded in all, 1 in quarantine" in told
+    assert "the mail with UID 1 in folder INBOX is in quarantine" in told
+    assert "2 after-download actions: these mails wait until 1h have passed" in told
+    write(manifest, account, queue=limit, afterDownload=later, annotations={"mailfetch.dev/refetch": "uid:2#again"})
+    for _ in range(2):  # once for each value
+        code, told = finish(run("--redis", server.url, "--once"))
+        assert (code, server.client().xlen(STREAM)) == (0, 3), told
+
+
+@pytest.mark.parametrize("command", ["run", "probe", "purge"])
+def test_outside_of_a_pod_a_file_is_needed(command: str) -> None:
+    pod = {"POD_NAME", "MAILFETCH_PROBE", "MAILFETCH_PURGE"}
+    done = subprocess.run(
+        [sys.executable, "-m", "mailfetch_fetcher.main", command],
+        env={name: value for name, value in os.environ.items() if name not in pod},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+    assert ("-f FILE" in done.stderr) == (command != "purge")
+
+
 def test_once_tells_failures_by_its_exit_code(manifest: Path, run: Run, server: RedisServer, account: Account) -> None:
     account.dovecot.fill(account.user, mailgen.mails(3))
     write(manifest, account, password="wrong")
     code, told = finish(run("--redis", server.url, "--once", "--yes"))
     assert code == 1
-    assert "AuthFailed" in told
+    assert told.count("AuthFailed: ") == 2, told  # by the probe, and by the fetcher
+    assert told.count("refused the login") == 2, told
     server.client().config_set("maxmemory-policy", "allkeys-lru")
     write(manifest, account)
     code, told = finish(run("--redis", server.url, "--once", "--yes"))

@@ -61,7 +61,7 @@ def test_a_wrong_password_is_told_with_its_remedy(kind: Kind, login: str) -> Non
     with RedisServer(kind=kind, password="geheim") as server:
         Link(parse_target(server.url, ca_file=None)).close()
         target = parse_target(f"redis://{login}127.0.0.1:{server.port}", ca_file=None)
-        with pytest.raises(StoreError, match="correct the URL in its Secret") as failure:
+        with pytest.raises(StoreError, match="correct its URL") as failure:
             Link(target)
         assert failure.value.pace is Pace.CONFIGURATION
         assert "falsch" not in failure.value.message

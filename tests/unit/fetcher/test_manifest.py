@@ -65,7 +65,10 @@ def test_a_manifest_becomes_an_assignment() -> None:
         ("spec.certificates=[{secretName: a, kee: b}]", "there is no field spec.certificates[0].kee"),
         ("spec.schedule.interval=fast", "spec.schedule.interval: 'fast' is not a duration"),
         ("spec.afterDownload.action=Move", "spec.afterDownload.folder is required"),
-        ("spec.queue.maxMessageSize=1 mile", "'1 mile' is not a size"),
+        ("spec.queue.maxMessageSize=1 mile", "spec.queue.maxMessageSize: '1 mile' is not a size"),
+        ("spec.retention.log=1 month", "spec.retention.log: '1 month' is not a period"),
+        ("spec.queue.maxLength=0", "spec.queue.maxLength must be"),
+        ("spec.approval.maxMessages=-1", "spec.approval.maxMessages must be"),
     ],
 )
 def test_a_bad_manifest_is_refused_with_the_field(change: str, text: str) -> None:
@@ -100,6 +103,14 @@ def test_what_pop3_cannot_do_is_refused(change: str, text: str) -> None:
 )
 def test_what_this_version_runs_is_taken(change: str) -> None:
     assert len(list(manifest.assignments(one(change)))) == 1
+
+
+def test_requests_come_from_the_annotations() -> None:
+    (a,) = manifest.assignments(one())
+    assert a.requests == {}
+    wanted = {"mailfetch.dev/refetch": "uid:5#2", "mailfetch.dev/resume-actions": 17, "mailfetch.dev/enable": "true"}
+    (a,) = manifest.assignments(one(f"metadata.annotations={wanted}"))
+    assert a.requests == {"refetch": "uid:5#2", "resume-actions": "17"}
 
 
 def test_a_date_is_a_text_as_in_kubernetes(tmp_path: Path) -> None:
