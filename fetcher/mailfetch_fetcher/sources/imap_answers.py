@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from email.utils import parsedate_tz
 
-_UID = re.compile(rb"[( ]UID (\d+)", re.IGNORECASE)
-_SIZE = re.compile(rb"[( ]RFC822\.SIZE (\d+)", re.IGNORECASE)
+_UID = re.compile(rb"[( ]UID (\d{1,10})\b", re.IGNORECASE)
+_SIZE = re.compile(rb"[( ]RFC822\.SIZE (\d{1,18})\b", re.IGNORECASE)
 _FLAGS = re.compile(rb"[( ]FLAGS \(([^)]*)\)", re.IGNORECASE)
 _DATE = re.compile(rb'[( ]INTERNALDATE "([^"]+)"', re.IGNORECASE)
-_OBJECT = re.compile(rb"[( ](?:EMAILID \(([^)]+)\)|X-GM-MSGID (\d+))", re.IGNORECASE)
+_OBJECT = re.compile(rb"[( ](?:EMAILID \(([^)]{1,255})\)|X-GM-MSGID (\d{1,20})\b)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

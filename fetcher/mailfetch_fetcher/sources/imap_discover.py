@@ -118,8 +118,9 @@ class Discovery:
     def _search_count(self, criteria: bytes) -> int:
         for answer in self._wire.run(b"UID SEARCH RETURN (COUNT) " + criteria):
             words = answer.text.upper().split()
-            if words[1:2] == [b"ESEARCH"] and b"COUNT" in words:
-                return int(words[words.index(b"COUNT") + 1])
+            if words[1:2] == [b"ESEARCH"] and b"COUNT" in words[:-1]:
+                count = words[words.index(b"COUNT") + 1]
+                return int(count) if count.isdigit() and len(count) < 11 else 0
         return 0
 
     # ---- finding ----

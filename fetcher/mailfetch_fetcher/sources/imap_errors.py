@@ -73,6 +73,13 @@ def nonsense(address: str, line: bytes) -> SourceError:
     )
 
 
+def endless(address: str) -> SourceError:
+    """More than any answer that makes sense."""
+    return SourceError(
+        "ConnectionFailed", f"{address} answers without end; the connection was closed (it may not be a mail server)"
+    )
+
+
 def bye(address: str, text: str) -> SourceError:
     """The server said goodbye."""
     return throttled(address, text) or SourceError(

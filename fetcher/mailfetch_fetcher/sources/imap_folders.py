@@ -119,7 +119,7 @@ def select(wire: Wire, name: bytes, *, writable: bool) -> Folder:
 
 
 def _number(text: bytes | None) -> int:
-    return int(text) if text and text.strip().isdigit() else 0
+    return int(text) if text and text.strip().isdigit() and len(text) < 20 else 0
 
 
 def find(wire: Wire, wanted: str) -> tuple[Listed | None, list[str]]:

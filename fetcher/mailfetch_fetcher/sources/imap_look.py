@@ -114,5 +114,5 @@ def search(wire: Wire, criteria: bytes) -> list[int]:
     found: set[int] = set()
     for answer in wire.run(b"UID SEARCH " + criteria):
         if answer.text.upper().startswith(b"* SEARCH"):
-            found.update(int(word) for word in answer.text.split()[2:] if word.isdigit())
+            found.update(int(word) for word in answer.text.split()[2:] if word.isdigit() and len(word) < 11)
     return sorted(found)

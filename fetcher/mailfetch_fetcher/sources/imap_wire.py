@@ -6,17 +6,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from mailfetch_fetcher.sources import imap_errors as errors
-from mailfetch_fetcher.sources.imap_channel import Channel
+from mailfetch_fetcher.sources.imap_channel import LONGEST_LINE, Channel
 
 LONGEST_TEXT = 1 << 20
 """Bytes of literals other than a body (a folder name)."""
+LONGEST_RUN = 32 << 20
+"""Bytes of answers that are kept of one command; a server without measure must not take the memory of all mailboxes."""
+_ANSWER_COSTS = 200
+"""Bytes of memory that an answer takes besides its text."""
 
-_LITERAL = re.compile(rb"~?\{(\d+)\+?\}$")
+_LITERAL = re.compile(rb"~?\{(\d{1,18})\+?\}$")
 _BODY = re.compile(rb"BODY\[[^\]]*\](?:<[\d.]+>)? ?$")
-_BODY_QUOTED = re.compile(rb'BODY\[[^\]]*\](?:<[\d.]+>)? "((?:[^"\\]|\\.)*)"')
+_BODY_QUOTED = re.compile(rb'BODY\[[^\]]*\](?:<[\d.]+>)? "((?:[^"\\]++|\\.)*+)"')
 _STATUS = re.compile(rb"\* (OK|NO|BAD|BYE|PREAUTH)\b ?(.*)", re.IGNORECASE | re.DOTALL)
-_UID_VALIDITY = re.compile(rb"\[UIDVALIDITY (\d+)\]", re.IGNORECASE)
-_NUMBERED = re.compile(rb"\* (\d+) (EXISTS|EXPUNGE|FETCH)\b", re.IGNORECASE)
+_UID_VALIDITY = re.compile(rb"\[UIDVALIDITY (\d{1,10})\]", re.IGNORECASE)
+_NUMBERED = re.compile(rb"\* (\d{1,10}) (EXISTS|EXPUNGE|FETCH)\b", re.IGNORECASE)
 
 _ANSWERS = 500
 """Answers between two signs of life."""
@@ -93,7 +97,14 @@ class Wire(Channel):
 
     def run(self, command: bytes) -> list[Answer]:
         """Sends a command and collects its answers; the last one is the tagged OK (its text without the tag)."""
-        return list(self.answers(self.start(command)))
+        found: list[Answer] = []
+        size = 0
+        for answer in self.answers(self.start(command)):
+            size += len(answer.text) + len(answer.body or b"") + _ANSWER_COSTS
+            if size > LONGEST_RUN:
+                raise self.broken(errors.endless(self.address))
+            found.append(answer)
+        return found
 
     def answers(self, tag: bytes, *, longest_body: int = LONGEST_TEXT) -> Iterator[Answer]:
         """The untagged answers to a command as they come, then the tagged OK.
@@ -157,7 +168,7 @@ class Wire(Channel):
             before, size = line[: literal.start()], int(literal[1])
             answer.text += before
             if not _BODY.search(before):
-                if size > LONGEST_TEXT:
+                if size > LONGEST_TEXT or len(answer.text) > LONGEST_LINE:
                     raise self.broken(errors.nonsense(self.address, line))
                 answer.text += _quote(self.read(size))
             elif size > longest_body:
@@ -198,8 +209,8 @@ class Wire(Channel):
 
 
 def _quoted_body(line: bytes) -> Answer:
-    """A server may send a short body as a quoted string."""
-    match = _BODY_QUOTED.search(line)
+    """A server may send a short body as a quoted string (of a long one it would take much memory to read it)."""
+    match = _BODY_QUOTED.search(line) if len(line) <= LONGEST_TEXT else None
     if match is None:
         return Answer(text=line)  # NIL, or not a body at all
     body = re.sub(rb"\\(.)", rb"\1", match[1])
