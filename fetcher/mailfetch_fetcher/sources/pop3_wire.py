@@ -21,8 +21,8 @@ AHEAD = 100
 """Short commands that are sent before their answers are read, where the server offers PIPELINING."""
 _STATUS = 64 * 1024
 """Bytes of a status line at most."""
-_LONGEST_LIST = 10_000_000
-"""Lines of a list at most: no mailbox has so many, and a list without an end must have one."""
+_LONGEST_LIST = 1_000_000
+"""Lines of a list at most: a mail of it takes 400 bytes of memory, which serves other mailboxes too."""
 _STRETCH = 1000
 """Lines of a list that are read without a sign of life."""
 _PIECE = 64 * 1024

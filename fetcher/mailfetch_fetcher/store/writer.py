@@ -31,6 +31,10 @@ PAUSES: Final = (0.0, 0.05, 0.2, 0.5, 1.0, 2.0)
 """Seconds before each time that a commit is sent."""
 MAKE_ROOM: Final = 1000
 """Entries that are trimmed at once when the queue or the memory is full."""
+REMEMBERED: Final = 20_000
+"""Refs of this session that are kept; the mails of others are compared before they are acted upon. Actions may wait for
+days (a delay, an acknowledgement), and a backlog may have a million mails.
+"""
 
 
 class Writer:
@@ -39,7 +43,7 @@ class Writer:
     Attributes:
         owner: The owner as the state holds it.
         state: The state after the last commit.
-        committed: Refs that this life of the session committed and whose actions are not settled.
+        committed: Refs that this life of the session committed and whose actions are not settled; not all of many.
     """
 
     def __init__(
@@ -216,7 +220,8 @@ class Writer:
         )
         blobs = (self._keys.stream.blob(mail.body.blob_id) for mail in mails if isinstance(mail.body, Blob))
         self._blobs.difference_update(blobs)
-        self.committed.update(mail.ref for mail in mails if mail.action)
+        if len(self.committed) < REMEMBERED:
+            self.committed.update(mail.ref for mail in mails if mail.action)
 
     def _problem(self, kind: str, reply: list[Any], mails: Sequence[Mail], trimmed: Trimmed | None = None) -> Exception:
         if kind == "FENCED":

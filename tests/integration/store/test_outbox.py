@@ -6,6 +6,7 @@ import pytest
 
 from mailfetch_fetcher.errors import Fenced, StoreError
 from mailfetch_fetcher.sources.base import Outcome
+from mailfetch_fetcher.store import writer
 from mailfetch_fetcher.store.model import WantedAction
 from tests.integration.store.helpers import KEYS, STREAM, Store, batch, mail, open_new
 from tests.servers.redis import Kind, RedisServer
@@ -25,6 +26,15 @@ def test_what_this_session_downloaded_is_marked_so(store: Store) -> None:
     second = store.opened()
     second.commit(batch(mail(2), mail(3, action=None)))
     assert [(a.uid, a.same_session) for a in second.due_actions().actions] == [(1, False), (2, True)]
+
+
+def test_of_many_not_all_are_remembered(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Actions may wait for long; the mails that are forgotten are compared like those of another session."""
+    monkeypatch.setattr(writer, "REMEMBERED", 2)
+    mailbox = store.opened()
+    for uid in range(1, 5):
+        mailbox.commit(batch(mail(uid)))
+    assert [a.same_session for a in mailbox.due_actions().actions] == [True, True, False, False]
 
 
 def test_done_and_dropped_go_with_a_log_line_and_failed_stay(store: Store) -> None:
