@@ -8,7 +8,6 @@ from typing import Final
 
 from tests.chaos import catalogue
 from tests.chaos.catalogue import Action, Point, Server
-from tests.chaos.faultlist import CLOCKS
 from tests.chaos.stores import KINDS, Kind
 
 SEED: Final = int(os.environ.setdefault("MAILFETCH_SEED", str(random.randrange(10**6))))
@@ -90,7 +89,9 @@ def _of_stores() -> Iterator[Case]:
     ]
     yield from _spread(again, ("Redis restored",), stores=ALONE)
     yield from _spread(_named("b3"), ("blob expired",), stores=ALONE)
-    yield from _spread(_named("b3", "c6 commit done, answer unread", "c11 outbox read"), CLOCKS, stores=CLOCKED)
+    ticking = _named("b3", "c6 commit done, answer unread", "c11 outbox read")
+    yield from _spread(ticking, ("Redis clock +1 h", "Redis clock -1 h"), stores=CLOCKED)
+    yield from _spread(ticking, ("fetcher clock +2 d", "fetcher clock -2 d"), one_server=True)
 
 
 def _named(*names: str) -> tuple[Point, ...]:

@@ -38,9 +38,8 @@ STRIKES: Final[dict[str, Strike]] = {
     "master isolated": strikes_store.isolated,
     "master killed": strikes_store.master_killed,
     # Clocks.
-    "Redis clock +1 h": partial(strikes_store.clock_jumps, 3600),
-    "Redis clock -1 h": partial(strikes_store.clock_jumps, -3600),
+    "Redis clock +1 h": strikes_store.clock_ahead,
+    "Redis clock -1 h": strikes_store.clock_back,
     "fetcher clock +2 d": partial(strikes.clock_jumps, 2 * 86400),
     "fetcher clock -2 d": partial(strikes.clock_jumps, -2 * 86400),
 }
-CLOCKS: Final = tuple(name for name in STRIKES if "clock" in name)

@@ -15,7 +15,7 @@ from tests.chaos import clocks, judge, stores, strikes_store
 from tests.chaos.cases import Case
 from tests.chaos.catalogue import Server
 from tests.chaos.consumer import GROUP, Consumer
-from tests.chaos.faultlist import CLOCKS, STRIKES
+from tests.chaos.faultlist import STRIKES
 from tests.chaos.framing import Imap, Pop3
 from tests.chaos.judge import Verdict
 from tests.chaos.stores import Kind, Store
@@ -120,8 +120,8 @@ def scene(case: Case, rooms: Rooms, rng: random.Random) -> Iterator[Scene]:
                 setup=setup,
             )
         )
-        if case.fault in CLOCKS:
-            made.variables = clocks.variables(made.directory / "clock")
+        if case.fault.startswith("fetcher clock"):
+            made.variables = clocks.of_python(made.directory / "clock")
         yield Scene(world=made, trap=trap, rng=rng, mail=mail, redis=taps, store=store)
 
 

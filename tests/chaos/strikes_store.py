@@ -14,6 +14,10 @@ from tests.servers.redis import free_port, wait_until
 FROZEN = 12.0
 """Seconds; a link gives up after ten."""
 TOLD = 20.0
+BEHIND = 6.0
+"""Seconds that the clock is behind; long enough for a barrier that does not notice."""
+WORN = 10**6
+"""What comes next gets a new store."""
 
 
 def killed(scene: Scene) -> None:
@@ -69,7 +73,7 @@ def older_copy(scene: Scene) -> None:
     copy = store.directory / "copy"
     with _out_of_reach(scene):
         store.while_down(lambda data: _replaced(data / "appendonlydir", copy))
-    store.used = 10**6  # what comes next gets a new one
+    store.used = WORN
     scene.recorded = False
     scene.trap.decide("cut")
 
@@ -116,10 +120,24 @@ def master_killed(scene: Scene) -> None:
     store.setup.heal(old)
 
 
-def clock_jumps(seconds: int, scene: Scene) -> None:
-    """The clock of Redis jumps: leases and blobs expire by it, and the ids of entries are made of it."""
-    clocks.jump(scene.store.directory / "clock", seconds)
+def clock_ahead(scene: Scene) -> None:
+    """Its clock jumps an hour ahead: leases and blobs expire by it, and the ids of entries are made of it."""
+    clocks.jump(scene.store.directory / "clock", 3600)
+    scene.store.used = WORN
     scene.trap.decide("release")
+
+
+def clock_back(scene: Scene) -> None:
+    """Its clock is set back by an hour, for some seconds.
+
+    With `appendfsync everysec` it forces nothing to disk until its clock has caught up: meanwhile nothing is touched.
+    """
+    offset = scene.store.directory / "clock"
+    scene.store.used = WORN
+    clocks.jump(offset, -3600)
+    scene.trap.decide("release")
+    time.sleep(BEHIND)
+    clocks.jump(offset, 0)
 
 
 def blob_expires(scene: Scene) -> None:
