@@ -83,33 +83,12 @@ def scene(case: Case, rooms: Rooms, rng: random.Random) -> Iterator[Scene]:
     dovecot, store, trap = rooms.dovecot(case.server), rooms.store(case.store), Trap()
     user = rooms.user()
     dovecot.add_user(user, "pass")
-    pop3 = case.server == "pop3"
     with contextlib.ExitStack() as stack:
         taps, url = store.taps(trap)
-        mail = Tap(
-            dovecot.pop3_port if pop3 else dovecot.imap_port,
-            via="mail",
-            framing=Pop3 if pop3 else Imap,
-            trap=trap,
-            record=judge.TOUCHES["POP3" if pop3 else "IMAP"],
-            answers="^(?i:UIDL)" if pop3 else "",
-        )
+        mail = mail_tap(case.server, dovecot, trap)
         for tap in (mail, *taps):
             stack.callback(tap.close)
         stack.callback(trap.unset)
-        spec: dict[str, Any] = {"schedule": {"timeout": SILENT} if case.fault in WAITING else {}}
-        if case.point.prepared == "baseline":
-            spec["backlog"] = {"startFrom": "Now"}
-        if case.point.prepared == "read":
-            spec["queue"] = {"consumerGroups": [GROUP], "maxLength": SMALL + len(LARGE) + 2}
-        setup = Setup(
-            mail_port=mail.port,
-            redis_url=url,
-            action=case.action,
-            protocol="POP3" if pop3 else "IMAP",
-            encrypted=False,
-            spec=spec,
-        )
         made = stack.enter_context(
             world(
                 directory=Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-"))),
@@ -117,12 +96,38 @@ def scene(case: Case, rooms: Rooms, rng: random.Random) -> Iterator[Scene]:
                 client=store.client,
                 user=user,
                 stream=user.partition("@")[0],
-                setup=setup,
+                setup=setup_of(case, mail_port=mail.port, redis_url=url),
             )
         )
         if case.fault.startswith("fetcher clock"):
             made.variables = clocks.of_python(made.directory / "clock")
         yield Scene(world=made, trap=trap, rng=rng, mail=mail, redis=taps, store=store)
+
+
+def mail_tap(server: Server, dovecot: Dovecot, trap: Trap) -> Tap:
+    """The proxy before the mail server; it records what touches the mailbox."""
+    if server == "pop3":
+        return Tap(
+            dovecot.pop3_port, via="mail", framing=Pop3, trap=trap, record=judge.TOUCHES["POP3"], answers="^(?i:UIDL)"
+        )
+    return Tap(dovecot.imap_port, via="mail", framing=Imap, trap=trap, record=judge.TOUCHES["IMAP"])
+
+
+def setup_of(case: Case, *, mail_port: int, redis_url: str) -> Setup:
+    """The connection of a case."""
+    spec: dict[str, Any] = {"schedule": {"timeout": SILENT} if case.fault in WAITING else {}}
+    if case.point.prepared == "baseline":
+        spec["backlog"] = {"startFrom": "Now"}
+    if case.point.prepared == "read":
+        spec["queue"] = {"consumerGroups": [GROUP], "maxLength": SMALL + len(LARGE) + 2}
+    return Setup(
+        mail_port=mail_port,
+        redis_url=redis_url,
+        action=case.action,
+        protocol="POP3" if case.server == "pop3" else "IMAP",
+        encrypted=False,
+        spec=spec,
+    )
 
 
 def run_case(case: Case, rooms: Rooms, rng: random.Random) -> Verdict:

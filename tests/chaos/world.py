@@ -5,16 +5,9 @@ judged in `judge`, which shares nothing with it: raw IMAP on one side, raw Redis
 """
 
 import contextlib
-import itertools
 import json
-import os
 import random
-import signal
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +15,7 @@ from typing import Any, Literal
 
 from tests.chaos import judge
 from tests.chaos.consumer import Consumer
+from tests.chaos.fetcher import Fetcher
 from tests.servers import checker, mailgen
 from tests.servers.dovecot import Dovecot
 from tests.servers.redis import wait_until
@@ -56,44 +50,6 @@ class Setup:
     encrypted: bool = True
     spec: Mapping[str, Any] = field(default_factory=dict)
     lease: float = LEASE
-
-
-class Fetcher:
-    """One process."""
-
-    def __init__(self, world: "World", pod_uid: str, *, variables: Mapping[str, str]) -> None:
-        self.pod_uid = pod_uid
-        self.http = quiet_port()
-        self.log = world.directory / f"{pod_uid}-{self.http}.log"
-        words = ["tests.chaos.pod"] if world.requests else ["mailfetch_fetcher.main", "run", "--yes"]
-        command = [sys.executable, "-m", *words, "-f", str(world.manifest)]
-        command += ["--redis", world.setup.redis_url, "--http", str(self.http)]
-        for name, value in world.requests.items():
-            command += ["--request", f"{name}={value}"]
-        set_for_it = {"POD_UID": pod_uid, "MAILFETCH_LEASE_SECONDS": str(world.setup.lease), **variables}
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | set_for_it)
-
-    def signal(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def term(self) -> int:
-        """SIGTERM; the exit code. A pod has 30 s."""
-        self.process.terminate()
-        return self.process.wait(30)
-
-    def report(self) -> dict[str, Any]:
-        """What it tells of the connection; empty while it does not answer."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/report", timeout=5) as answer:
-                found: dict[str, Any] = json.load(answer)["connections"].get("chaos", {})
-                return found
-        except (OSError, KeyError):
-            return {}
 
 
 class World:
@@ -170,7 +126,12 @@ class World:
     # -- fetchers --------------------------------------------------------------------------
 
     def start(self, pod_uid: str = "pod-1") -> Fetcher:
-        made = Fetcher(self, pod_uid, variables=self.variables)
+        words = ["tests.chaos.pod"] if self.requests else ["mailfetch_fetcher.main", "run", "--yes"]
+        words += ["-f", str(self.manifest), "--redis", self.setup.redis_url]
+        for name, value in self.requests.items():
+            words += ["--request", f"{name}={value}"]
+        variables = {"MAILFETCH_LEASE_SECONDS": str(self.setup.lease), **self.variables}
+        made = Fetcher(pod_uid, words=words, directory=self.directory, variables=variables)
         self.fetchers.append(made)
         return made
 
@@ -297,18 +258,6 @@ class World:
         if self.action == "Move":
             with self.dovecot.client(self.user) as imap:
                 imap.create("Done")
-
-
-def quiet_port() -> int:
-    """A free port that no outgoing connection takes before it is used: below those that the kernel hands out."""
-    for port in _ports:
-        with socket.socket() as sock, contextlib.suppress(OSError):
-            sock.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError
-
-
-_ports = itertools.cycle(range(12_000 + os.getpid() % 180 * 100, 12_100 + os.getpid() % 180 * 100))
 
 
 @contextlib.contextmanager
