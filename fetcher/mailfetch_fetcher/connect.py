@@ -32,7 +32,12 @@ def _nothing() -> None:
 
 
 def make_source(
-    a: Assignment, *, secrets: Path, observe: Observe = _ignore, alive: Callable[[], None] = _nothing
+    a: Assignment,
+    *,
+    secrets: Path,
+    observe: Observe = _ignore,
+    alive: Callable[[], None] = _nothing,
+    careful: bool = False,
 ) -> Source:
     """A source that is not connected yet.
 
@@ -41,6 +46,7 @@ def make_source(
         secrets: Directory of the mounted Secrets.
         observe: Told of each stage of the connection that succeeded.
         alive: Called while something long is read; may raise to give up.
+        careful: A download failed before: nothing is asked for that one bad mail could spoil for all.
 
     Raises:
         SourceError: a Secret is missing, or the spec asks for what this version cannot run.
@@ -54,7 +60,8 @@ def make_source(
         if a.spec.protocol == "POP3":
             pop3 = dataclasses.replace(pop3_settings.from_spec(a.spec, password=password), part_size=PART)
             return Pop3Source(pop3, context=context, observe=observe, alive=alive)
-        imap = dataclasses.replace(imap_settings.from_spec(a.spec, password=password()), part_size=PART)
+        settings = imap_settings.from_spec(a.spec, password=password())
+        imap = dataclasses.replace(settings, part_size=PART, careful=careful)
         return ImapSource(imap, context=context, observe=observe, alive=alive)
     except ValueError as e:
         raise SourceError("InvalidConfiguration", str(e), pace=Pace.CONFIGURATION) from e

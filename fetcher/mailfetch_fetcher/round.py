@@ -95,11 +95,15 @@ class Round:
         self._guard(look)
         self._meter.begin(look.new)
         cursor = None
-        with self._transfer.committer(then=self._committed) as committer:
-            for window in self._source.discover(self.cursor, known=known):
-                self._window(window, committer)
-                cursor = window.cursor
-            self.settle(committer, cursor)
+        try:
+            with self._transfer.committer(then=self._committed) as committer:
+                for window in self._source.discover(self.cursor, known=known):
+                    self._window(window, committer)
+                    cursor = window.cursor
+                self.settle(committer, cursor)
+        except SourceError:
+            self._memory.careful = True
+            raise
         self._meter.end()
         if self._meter.done:
             log.info("downloaded: %d", self._meter.done, extra=self._extra)

@@ -198,6 +198,7 @@ class Session:
             secrets=self._env.secrets,
             observe=lambda *_: pulse.check(),
             alive=pulse.check,
+            careful=self._memory.careful,
         )
         pulse.connecting()  # stop() may have looked for a source just before there was one
         return self._source.open()

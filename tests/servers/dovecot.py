@@ -182,6 +182,10 @@ class Dovecot:
             (path / "tmp" / name).rename(path / "new" / name)
         return delivered
 
+    def make_unreadable(self, user: str, position: int, *, folder: str = "INBOX") -> None:
+        """The storage cannot read one of the mails that were filled in (from 0), and does not know its size either."""
+        sorted((self._maildir(user, folder) / "new").iterdir())[position].chmod(0)
+
     def deliver(self, user: str, raw: bytes, *, folder: str = "INBOX") -> None:
         """Delivers one mail now, as a mail server does; a client in IDLE is told within about half a second."""
         self.fill(user, [raw], folder=folder, received=datetime.fromtimestamp(time.time()).astimezone())

@@ -25,6 +25,8 @@ class ImapSettings:
         action: What happens to a mail after the download; decides how the folder is opened.
         target: Folder that Move moves to.
         max_message_size: Bytes; a larger mail is told (`Unreadable.too_large`), not read.
+        careful: The connection broke before: sizes are not asked for in common, as one mail whose size the server
+            cannot tell would break it again.
         part_size: Bytes; a larger mail is handed out in parts of this size.
     """
 
@@ -41,6 +43,7 @@ class ImapSettings:
     action: Action = "None"
     target: str = ""
     max_message_size: int = 150 << 20
+    careful: bool = False
     part_size: int = 4 << 20
 
     @property

@@ -110,7 +110,7 @@ class Walk:
     def _rows(self, query: Query, after: int, high: int) -> tuple[list[Row], int]:
         """The first `WINDOW` mails above a UID (up to `high`; 0: all), and the highest that did not fit (else 0)."""
         try:
-            return self._read(query, after, high)
+            return self._read(_UIDS if self._settings.careful and query is SIZES else query, after, high)
         except Refused:
             pass  # one mail of which something cannot be told must not hide the others
         try:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mailfetch_fetcher.contract.report import ConnectionReport
+from mailfetch_fetcher.mails import hash_of
 from tests.integration.fetcher.helpers import (
     Account,
     Fetcher,
@@ -279,3 +280,13 @@ def test_pop3(fetcher: Fetcher, server: RedisServer) -> None:
         fetcher.caught_up(5)
         assert fake.left == []
         assert len(set(bodies(server.client()))) == 5
+
+
+def test_a_mail_whose_size_dovecot_cannot_tell(fetcher: Fetcher, server: RedisServer, account: Account) -> None:
+    """Dovecot ends the connection as soon as anything is asked of it, also when all are listed."""
+    mails = account.dovecot.fill(account.user, mailgen.mails(5))
+    account.dovecot.make_unreadable(account.user, 1)
+    account.give_secrets(fetcher)
+    wanted = account.spec(afterDownload={"action": "None"})
+    hurry(fetcher, wanted, lambda r: r.quarantined == 1 and r.messages == 4)
+    assert bodies(server.client()) == [hash_of(mail) for n, mail in enumerate(mails) if n != 1]
