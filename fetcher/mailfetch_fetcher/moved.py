@@ -7,7 +7,8 @@ go on where this one was. So what is known of the old one must be found in the n
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from mailfetch_fetcher.sources.source import Source
+from mailfetch_fetcher.sources.base import Message, Ref
+from mailfetch_fetcher.sources.source import Digest, Source
 from mailfetch_fetcher.store import hashes
 from mailfetch_fetcher.store.model import State
 
@@ -35,4 +36,20 @@ def is_same(source: Source, state: State, *, known: Known) -> bool:
     names = source.sample(state.cursor, ASKED)
     if source.by_name:
         names = [name for name in names if len(name) >= TELLING]
-    return len(names) >= FEWEST and all(known(names))
+    if len(names) < FEWEST or not all(known(names)):
+        return False
+    return not source.by_name or _last_is_there(source, state, digest)
+
+
+def _last_is_there(source: Source, state: State, digest: Digest) -> bool:
+    """The last mail that was downloaded stands under its name.
+
+    Two mailboxes that a server made in the same second may have the same UIDLs.
+    """
+    found = b""
+    for item in source.fetch([Ref(key=state.cursor, uid=0, size=0)]) if state.cursor else ():
+        if isinstance(item, Message):
+            found = item.identity
+            for _ in item.parts or ():
+                pass
+    return bool(found) and state.anchor.endswith(f":{digest(found)}")

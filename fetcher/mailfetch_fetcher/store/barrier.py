@@ -92,10 +92,18 @@ def observe(sample: Callable[[], Sample], *, first: Sample, wait: Callable[[floa
         later = sample()
         if not judge(later).ok or not same_server(first, later, first.run_id):
             return False
-        if fsync_between(earlier, later):
+        if fsync_between(earlier, later) and _settled(sample(), first):
             return True
         earlier = later
     return False
+
+
+def _settled(last: Sample, first: Sample) -> bool:
+    """A third look, right behind the second one, is quiet too.
+
+    A server that stood still between two looks has begun no fsync by the second one, only before it answered that.
+    """
+    return judge(last).ok and same_server(first, last, first.run_id) and last.quiet
 
 
 def fsync_between(earlier: Sample, later: Sample) -> bool:

@@ -194,3 +194,18 @@ def test_short_uidls_prove_nothing(tmp_path: Path, server: RedisServer) -> None:
         fetcher.assign(assignment(fake_spec(two.port, protocol="POP3"), gate_epoch=2))
         fetcher.wait_for(lambda r: r.phase == "Polling" and not r.gate)
         assert len(set(bodies(server.client()))) == 20
+
+
+def test_two_mailboxes_with_the_same_uidls_are_told_apart(
+    fetcher: Fetcher, server: RedisServer, account: Account, make_account: Any
+) -> None:
+    """Dovecot makes UIDLs of the second in which a mailbox was made, and the number of the mail."""
+    other = make_account()
+    for one, start in ((account, 0), (other, 100)):
+        one.dovecot.fill(one.user, mailgen.mails(20, start=start))
+        one.dovecot.set_uid_validity(one.user, 1_700_000_000)
+    fetcher.assign(often(fetcher, account, "POP3"))
+    fetcher.caught_up(20)
+    fetcher.assign(often(fetcher, other, "POP3"))
+    assert fetcher.wait_for(lambda r: r.phase == "Waiting").gate == "IdentityChanged"
+    assert len(bodies(server.client())) == 20
