@@ -364,6 +364,10 @@ class World:
             name=item.name if provider.named else b"",
         )
 
+    def knows(self, item: Item) -> bool:
+        """The ledger of `pop` has its name."""
+        return number(item.name, 1, key=self.hash_key("pop")) in self.model["pop"].ledger
+
     def hash_key(self, connection: str) -> bytes:
         """Of the ledger's numbers."""
         return bytes.fromhex(self.client.hget(self.keys[connection].state, "hashKey").decode())
