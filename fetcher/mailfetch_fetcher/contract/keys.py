@@ -111,7 +111,7 @@ class ConnectionKeys:
 
     @property
     def returns(self) -> str:
-        """Hash: ledger number → how often it was taken out of the ledger because it was absent for long."""
+        """Hash: ledger bucket → how many names left it (`store.md` 39); part of the id of named mails."""
         return f"{self.prefix}:returns"
 
     def stage(self, bucket: int) -> str:

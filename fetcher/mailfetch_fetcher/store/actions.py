@@ -137,7 +137,7 @@ class Actions:
     def barrier(self) -> bool:
         """Everything that was read on this link before is on disk; the lease is confirmed on the way."""
         asked = self._clock.boottime()
-        write = self._lease.renewal(barrier=True)
+        write = self._lease.renewal(run_id=self._link.run_id, barrier=True)
         verdict = run_barrier(self._link, write=write, wait=self._wait, peers=self._peers)
         self._safety = verdict.safety
         self._take_note(1 if verdict.owned else 0, asked, verdict.named)
@@ -151,7 +151,7 @@ class Actions:
         """
         asked, members = self._clock.boottime(), sorted(self._in_hand)
         look = [("ZMSCORE", self._keys.outbox, *members)] if members else []
-        renewed, *scores = self._link.pipeline(self._lease.renewal(), *look)
+        renewed, *scores = self._link.pipeline(self._lease.renewal(run_id=self._link.run_id), *look)
         named = self._peers.named()
         self._take_note(renewed, asked, named)
         if named == "unknown":

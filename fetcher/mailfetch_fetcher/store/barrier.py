@@ -14,6 +14,7 @@ from typing import Any
 import redis
 
 from mailfetch_fetcher.store.failures import error_text, refused
+from mailfetch_fetcher.store.lease import BEHIND, OURS
 from mailfetch_fetcher.store.link import Link
 from mailfetch_fetcher.store.peers import Alone, Peers, Replicas
 from mailfetch_fetcher.store.safety import SAMPLE, Safety, Sample, judge, read_sample, take_sample
@@ -24,6 +25,11 @@ WAIT_MS = 4000
 OBSERVE_SECONDS = 2.1
 """`everysec` starts an fsync each second, so one began and ended between two quiet samples."""
 OBSERVATIONS = 5
+
+_CLOCK = (
+    "the clock of Redis was set back, and with appendfsync everysec it forces nothing to disk until that time has come "
+    "again; after-download actions are held (downloading goes on). Remedy: set appendfsync always, or restart Redis"
+)
 
 Wait = tuple[Any, ...]
 """A command that waits."""
@@ -53,7 +59,7 @@ def run_barrier(
 
     Args:
         link: The link on which the outbox was read.
-        write: The command that writes; it answers 1 if the lease is ours, else it wrote nothing.
+        write: The command that writes; it answers `OURS` or `BEHIND` if the lease is ours, else it wrote nothing.
         wait: Sleeps.
         peers: What the topology demands.
 
@@ -70,12 +76,14 @@ def run_barrier(
     replies = link.pipeline(write, *waits, *SAMPLE)
     if isinstance(replies[0], redis.ResponseError):
         raise refused(error_text(replies[0]), doing="the write of the durability barrier")
-    owned = replies[0] == 1
+    owned = replies[0] in (OURS, BEHIND)
     answers, after = replies[1 : 1 + len(waits)], read_sample(replies[1 + len(waits) :])
     durable = False
     if safety.ok and owned:
         safety = judge(after)
         safety = _judge_waits(answers, waits, replicas) if safety.ok else safety
+        if replies[0] == BEHIND and after.appendfsync != "always":
+            safety = Safety(ok=False, message=_CLOCK)
         same = same_server(before, after, link.run_id) and before.appendfsync == after.appendfsync
         durable = safety.ok and same and _on_disk(link, after, wait)
     named = peers.named()

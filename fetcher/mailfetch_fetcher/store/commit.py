@@ -24,7 +24,7 @@ class CommitPlan:
         committed: Time of the commit, RFC 3339.
         max_length: Most entries of the queue.
         staged: Members that the staged ledger must have; None if the batch leaves it alone.
-        returns: How often mails came back, by name; absent: never.
+        returns: How often names like it left the ledger before, by name; absent: never.
     """
 
     keys: ConnectionKeys

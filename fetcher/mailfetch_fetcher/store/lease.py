@@ -31,6 +31,9 @@ TTL = 30.0
 PATIENCE = 120.0
 """Seconds without progress after which a session counts as hung, unless it announces a longer wait."""
 
+OURS, BEHIND = 1, 2
+"""Replies to a renewal: the lease is ours; so it is, and the server's clock was set back."""
+
 
 class Lease:
     """One mailbox's lease, as seen by its owner. Times are of the clock that also runs while a machine sleeps.
@@ -71,10 +74,15 @@ class Lease:
         """The session lives, and will say so again within that many seconds."""
         self._deadline = self._clock.boottime() + within
 
-    def renewal(self, *, barrier: bool = False) -> list[Any]:
-        """The command that renews it (with `barrier` also a write to wait for); it answers 1 while it is ours."""
-        keys = [self._keys.state, self._keys.lease] + ([self._keys.barrier] if barrier else [])
-        return scripts.evaluate(scripts.RENEW, keys=keys, args=[self._owner, round(self._ttl * 1000)])
+    def renewal(self, *, run_id: str, barrier: bool = False) -> list[Any]:
+        """The command that renews it; it answers `OURS`, or `BEHIND`, while it is ours.
+
+        Args:
+            run_id: Of the server that it is sent to.
+            barrier: It is also a write to wait for.
+        """
+        keys = [self._keys.state, self._keys.lease, self._keys.stats] + ([self._keys.barrier] if barrier else [])
+        return scripts.evaluate(scripts.RENEW, keys=keys, args=[self._owner, round(self._ttl * 1000), run_id])
 
     def answered(self, reply: Any, *, asked: float, named: Named = "yes") -> bool:
         """Takes note of the reply to a renewal.
@@ -90,7 +98,7 @@ class Lease:
         if isinstance(reply, redis.ResponseError):
             log.warning("Redis refused to renew a lease: %s", error_text(reply))
             return False  # whose it is now is not known
-        if reply != 1:
+        if reply not in (OURS, BEHIND):
             self.lose("another fetcher has taken over the mailbox")
             return False
         if named == "no":
@@ -202,7 +210,7 @@ class LeaseKeeper:
 
     def _renew(self, link: Link, peers: Peers, leases: Sequence[Lease]) -> None:
         asked = self._clock.boottime()
-        replies = link.pipeline(*(lease.renewal() for lease in leases))
+        replies = link.pipeline(*(lease.renewal(run_id=link.run_id) for lease in leases))
         named = peers.named()
         for lease, reply in zip(leases, replies, strict=True):
             lease.answered(reply, asked=asked, named=named)

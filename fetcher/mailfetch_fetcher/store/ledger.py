@@ -37,11 +37,11 @@ def count_known(link: Link, *, keys: ConnectionKeys) -> int:
 
 
 def read_returns(link: Link, names: Sequence[bytes], *, keys: ConnectionKeys, hash_key: bytes) -> dict[bytes, int]:
-    """How often mails with these names left the ledger because they were absent for long; absent: never."""
+    """How often names of the same bucket left the ledger, so that a name that is used again makes another id."""
     if not names:
         return {}
-    members = [hashes.member(hashes.ledger_number(name, 1, key=hash_key)) for name in names]
-    (counts,) = _answers(link, [("HMGET", keys.returns, *members)])
+    buckets = [hashes.bucket(hashes.ledger_number(name, 1, key=hash_key)) for name in names]
+    (counts,) = _answers(link, [("HMGET", keys.returns, *buckets)])
     return {name: int(count) for name, count in zip(names, counts, strict=True) if count is not None}
 
 

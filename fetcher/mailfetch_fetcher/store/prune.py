@@ -48,13 +48,13 @@ class Plan:
     """What is to be changed; numbers are those of the ledger, signed.
 
     Attributes:
-        remove: Number → it may come back as a new mail (b).
+        remove: Numbers that leave.
         marks: New marks of absence.
         cleared: Numbers that lose their mark.
         frozen: See `Pruned`.
     """
 
-    remove: Mapping[int, bool] = field(default_factory=dict)
+    remove: Sequence[int] = ()
     marks: Mapping[int, str] = field(default_factory=dict)
     cleared: Sequence[int] = ()
     frozen: bool = False
@@ -73,7 +73,7 @@ def prune_ledger(writer: Writer, listed: Sequence[bytes], *, keys: ConnectionKey
             absent, size = _absent(writer.link, listed, keys=keys, hash_key=writer.state.hash_key)
             plan = judge(absent, marks=marks, size=size, now=now)
         else:  # it may be that nothing is mounted: only what we removed ourselves is certain to be gone
-            plan = Plan(remove={number: False for number, mark in marks.items() if mark == DELETED})
+            plan = Plan(remove=[number for number, mark in marks.items() if mark == DELETED])
         for step in steps(plan):
             writer.change(partial(_command, step, writer.owner, keys))
     except redis.ResponseError as e:
@@ -94,14 +94,14 @@ def judge(absent: Sequence[int], *, marks: Mapping[int, str], size: int, now: in
     vanished = [number for number in absent if number not in marks]
     there = size - sum(number in marks for number in absent)  # as of the list before
     frozen = len(vanished) >= FEWEST and 10 * len(vanished) > there
-    remove = {number: False for number in absent if marks.get(number) == DELETED}
+    remove = [number for number in absent if marks.get(number) == DELETED]
     new_marks: dict[int, str] = {}
     for number in () if frozen else absent:
-        if number in remove:
+        if marks.get(number) == DELETED:
             continue
         first, lists = _parse(marks.get(number, ""), now=now)
         if lists >= LISTS and now - first >= SECONDS:
-            remove[number] = True
+            remove.append(number)
         else:
             new_marks[number] = f"{first}:{lists}"
     cleared = [number for number in marks if number not in missing]
@@ -110,9 +110,9 @@ def judge(absent: Sequence[int], *, marks: Mapping[int, str], size: int, now: in
 
 def steps(plan: Plan) -> Iterator[Plan]:
     """The plan in pieces of at most `STEP` changes."""
-    remove, marks = list(plan.remove.items()), list(plan.marks.items())
-    for i in range(0, len(remove), STEP):
-        yield Plan(remove=dict(remove[i : i + STEP]))
+    marks = list(plan.marks.items())
+    for i in range(0, len(plan.remove), STEP):
+        yield Plan(remove=plan.remove[i : i + STEP])
     for i in range(0, len(marks), STEP):
         yield Plan(marks=dict(marks[i : i + STEP]))
     for i in range(0, len(plan.cleared), STEP):
@@ -129,8 +129,9 @@ def _command(step: Plan, owner: str, keys: ConnectionKeys, tip: str, new_tip: st
     buckets = sorted({hashes.bucket(number) for number in step.remove})
     index = {bucket: i for i, bucket in enumerate(buckets, start=5)}
     args: list[Any] = [owner, tip, new_tip, keys.name, len(step.remove), len(step.marks), len(step.cleared)]
-    for number, counts in step.remove.items():
-        args += (index[hashes.bucket(number)], number, 1 if counts else 0)
+    for number in step.remove:
+        bucket = hashes.bucket(number)
+        args += (index[bucket], number, bucket)
     for number, mark in step.marks.items():
         args += (number, mark)
     args += step.cleared

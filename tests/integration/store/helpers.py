@@ -124,7 +124,10 @@ class Store:
         return sum(self.client.scard(key) for key in self.client.scan_iter(KEYS.prefix + ":known:*"))
 
     def snapshot(self) -> dict[str, object]:
-        """Everything in Redis, for comparing before and after: the leases and what a stream counts left out."""
+        """Everything in Redis, for comparing before and after.
+
+        Left out is what each renewal of a lease writes, and what a stream counts.
+        """
         found: dict[str, object] = {}
         for key in self.client.scan_iter("*", count=1000):
             name = key.decode()
@@ -138,7 +141,7 @@ class Store:
         if kind == b"stream":
             return self.client.xrange(key)
         if kind == b"hash":
-            return self.client.hgetall(key)
+            return {name: value for name, value in self.client.hgetall(key).items() if name != b"clock"}
         if kind == b"set":
             return self.client.smembers(key)
         return self.client.zrange(key, 0, -1, withscores=True) if kind == b"zset" else self.client.dump(key)

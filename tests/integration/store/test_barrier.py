@@ -203,3 +203,17 @@ def test_everysec_gives_out_nothing_while_a_setting_becomes_unsafe(everysec: Sto
     mailbox = everysec.opened(wait=lambda _: everysec.client.config_set("appendfsync", "no"))
     mailbox.commit(batch(mail(1)))
     assert mailbox.due_actions().actions == []
+
+
+def test_a_clock_that_was_set_back_holds_until_it_has_caught_up(everysec: Store) -> None:
+    """The highest time counts only for the same server process: a restarted one writes to disk again."""
+    mailbox = everysec.opened()
+    mailbox.commit(batch(mail(1)))
+    assert len(mailbox.due_actions().actions) == 1
+    process, now = everysec.client.hget(KEYS.stats, "clock").decode().split(" ")
+    everysec.client.hset(KEYS.stats, "clock", f"{process} {int(now) + 3_600_000}")
+    assert mailbox.due_actions().actions == []
+    assert "clock" in mailbox.safety().message
+    everysec.client.hset(KEYS.stats, "clock", f"another {int(now) + 3_600_000}")
+    assert len(mailbox.due_actions().actions) == 1
+    assert mailbox.safety().ok

@@ -172,6 +172,13 @@ def test_always_needs_no_wait_and_everysec_an_observation(version: bytes) -> Non
     assert not barrier(version=version, after=b"aof_buffer_length:9\r\n")[0].durable
 
 
+def test_a_clock_that_was_set_back_holds_unless_every_write_is_forced_to_disk() -> None:
+    verdict, _ = barrier(write=2)
+    assert (verdict.durable, verdict.owned, verdict.safety.ok) == (False, True, False)
+    assert "clock" in verdict.safety.message
+    assert barrier(write=2, fsync="always")[0].durable
+
+
 def test_a_lost_lease_is_never_durable() -> None:
     verdict, _ = barrier(write=0)
     assert not verdict.owned

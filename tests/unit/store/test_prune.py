@@ -11,12 +11,12 @@ NOW = 1_000_000
 
 def test_what_we_deleted_goes_with_the_next_list_and_may_not_come_back_as_new() -> None:
     plan = judge([7], marks={7: "d"}, size=100, now=NOW)
-    assert (plan.remove, plan.marks, list(plan.cleared)) == ({7: False}, {}, [])
+    assert (plan.remove, plan.marks, list(plan.cleared)) == ([7], {}, [])
 
 
 def test_what_we_deleted_and_is_still_there_is_not_taken_for_deleted() -> None:
     plan = judge([], marks={7: "d"}, size=100, now=NOW)
-    assert (plan.remove, plan.marks, list(plan.cleared)) == ({}, {}, [7])
+    assert (plan.remove, plan.marks, list(plan.cleared)) == ([], {}, [7])
 
 
 def test_the_first_absence_is_only_noted() -> None:
@@ -37,7 +37,7 @@ def test_the_first_absence_is_only_noted() -> None:
 def test_three_lists_over_a_day(mark: str, goes: bool) -> None:
     plan = judge([7], marks={7: mark}, size=100, now=NOW)
     first, lists = mark.split(":")
-    assert plan.remove == ({7: True} if goes else {})
+    assert plan.remove == ([7] if goes else [])
     assert plan.marks == ({} if goes else {7: f"{first}:{int(lists) + 1}"})
 
 
@@ -73,7 +73,7 @@ def test_while_frozen_nothing_is_counted_but_what_we_deleted_goes_and_what_is_ba
     marks = {100: f"{NOW - 2 * SECONDS}:7", 101: "d", 102: "5:1"}
     plan = judge([*range(20), 100, 101], marks=marks, size=100, now=NOW)
     assert plan.frozen
-    assert (plan.remove, plan.marks, list(plan.cleared)) == ({101: False}, {}, [102])
+    assert (plan.remove, plan.marks, list(plan.cleared)) == ([101], {}, [102])
 
 
 def test_it_stays_frozen_until_they_are_back() -> None:
@@ -100,7 +100,7 @@ def test_only_what_is_absent_and_marked_ever_goes(absent: set[int], marks: dict[
     assert set(plan.cleared) == set(marks) - absent
     pieces = list(steps(plan))
     assert all(len(p.remove) + len(p.marks) + len(p.cleared) <= STEP for p in pieces)
-    assert {n: x for p in pieces for n, x in p.remove.items()} == plan.remove
+    assert [n for p in pieces for n in p.remove] == list(plan.remove)
     assert {n: x for p in pieces for n, x in p.marks.items()} == plan.marks
     assert [n for p in pieces for n in p.cleared] == list(plan.cleared)
 

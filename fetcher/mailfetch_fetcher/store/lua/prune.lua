@@ -2,7 +2,7 @@
 -- One step of pruning: marks of absence, and numbers that leave the ledger.
 -- KEYS 1 state, 2 gone, 3 returns, 4 log, then ledger buckets.
 -- ARGV 1 owner, 2 tip as read, 3 new tip, 4 connection, 5 numbers to remove, 6 marks to set, 7 marks to take away; then
---      number of the key, member, 1 if it may come back as a new mail; member, mark; member.
+--      number of the key, member, bucket; member, mark; member.
 -- Answers {OK, seq} {DONE, seq} {FENCED} {NOSTATE}.
 local st = redis.call('HMGET', KEYS[1], 'owner', 'tip', 'seq')
 if not st[2] then return {'NOSTATE'} end
@@ -17,8 +17,8 @@ if removed > 0 then
     'connection', ARGV[4], 'execution', ARGV[3], 'detail', ARGV[5] .. ' mails that left the mailbox', 'seq', seq)
 end
 for _ = 1, removed do
-  if redis.call('SREM', KEYS[tonumber(ARGV[p])], ARGV[p + 1]) == 1 and ARGV[p + 2] == '1' then
-    redis.call('HINCRBY', KEYS[3], ARGV[p + 1], 1)
+  if redis.call('SREM', KEYS[tonumber(ARGV[p])], ARGV[p + 1]) == 1 then
+    redis.call('HINCRBY', KEYS[3], ARGV[p + 2], 1) -- whoever comes under this name next gets another id
   end
   redis.call('HDEL', KEYS[2], ARGV[p + 1])
   p = p + 3
