@@ -1,14 +1,14 @@
 """What a session does: download, act, prune, refetch, and the walk after the mails were numbered anew."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from mailfetch_fetcher.sources.base import Outcome, PendingAction
 from mailfetch_fetcher.store.model import Batch
+from tests.integration.store.machine_commit import commit, mail, record
 from tests.integration.store.machine_provider import TWIN, Item
-from tests.integration.store.machine_view import View, fingerprint, next_numbers, number, refetch_mark
+from tests.integration.store.machine_view import View, fingerprint, number, refetch_mark
 from tests.integration.store.machine_world import GROUP, NAMED, Refused, Session, World
 
 
@@ -25,7 +25,7 @@ def _download_numbered(world: World, session: Session, count: int) -> None:
     after = _cursor_uid(session.mailbox.state.cursor)
     chosen = [(uid, item) for uid, item in provider.present() if uid > after][:count]
     if chosen:
-        _commit(world, session, chosen, cursor=f"{provider.uid_validity}/{chosen[-1][0]}")
+        commit_some(world, session, chosen, cursor=f"{provider.uid_validity}/{chosen[-1][0]}")
 
 
 def _download_named(world: World, session: Session, count: int) -> None:
@@ -36,18 +36,18 @@ def _download_named(world: World, session: Session, count: int) -> None:
     assert known == [number(item.name, 1, key=key) in view.ledger for _, item in listed]
     new = [one for one, is_known in zip(listed, known, strict=True) if not is_known][:count]
     if new:
-        _commit(world, session, new, cursor="names")
+        commit_some(world, session, new, cursor="names")
 
 
-def _commit(world: World, session: Session, chosen: list[tuple[int, Item]], **parts: Any) -> None:
+def commit_some(world: World, session: Session, chosen: list[tuple[int, Item]], **parts: Any) -> None:
     """One batch; what cannot be read goes into quarantine in the same step."""
     good = [(uid, item) for uid, item in chosen if not item.unreadable]
     batch = Batch(
-        mails=[world.mail(session, uid, item) for uid, item in good],
-        quarantine=[world.record(session, uid, item) for uid, item in chosen if item.unreadable],
+        mails=[mail(world, session, uid, item) for uid, item in good],
+        quarantine=[record(world, session, uid, item) for uid, item in chosen if item.unreadable],
         **parts,
     )
-    world.commit(session, batch, items=[item for _, item in good])
+    commit(world, session, batch, items=[item for _, item in good])
 
 
 def _cursor_uid(cursor: str) -> int:
@@ -62,8 +62,8 @@ def heal(world: World, session: Session) -> None:
         if item:
             item.unreadable = False
             uid = next(uid for uid, one in provider.present() if one is item)
-            batch = Batch(mails=[world.mail(session, uid, item)], released=[ref])
-            world.commit(session, batch, items=[item])
+            batch = Batch(mails=[mail(world, session, uid, item)], released=[ref])
+            commit(world, session, batch, items=[item])
             return
 
 
@@ -219,108 +219,5 @@ def refetch(world: World, session: Session, count: int, value: str) -> None:
     if wanted := sorted(left, key=lambda one: one[1].serial)[:count]:
         assert not any((item.serial, refetch_mark(value)) in view.stored for _, item in wanted)
         text = json.dumps({"value": value, "position": wanted[-1][1].serial})
-        mails = [world.mail(session, uid, item, refetch=value) for uid, item in wanted]
-        world.commit(session, Batch(mails=mails, refetch=text), items=[i for _, i in wanted], refetch=text)
-
-
-# -- the mails were numbered anew ------------------------------------------------------------
-
-
-def reset(world: World, session: Session, piece: int) -> Iterator[None]:
-    """Walks through the whole mailbox; each `next` is a step."""
-    provider, key = world.providers[session.connection], world.hash_key(session.connection)
-    phase = f"Reset {provider.uid_validity}"
-    world.commit(session, Batch(phase=phase), phase=phase)
-    yield
-    view = world.model[session.connection]
-    with world.step(session, view, view):
-        session.mailbox.stage().begin()
-    yield
-    staged: frozenset[int] = frozenset()
-    walked: list[tuple[int, Item]] = []
-    while rest := [(u, i) for u, i in provider.present() if not walked or u > walked[-1][0]][:piece]:
-        identities = [item.identity for _, item in rest]
-        numbers = next_numbers(identities, staged, key=key)
-        view, staged = world.model[session.connection], staged | frozenset(numbers)
-        with world.step(session, view, view):
-            known = session.mailbox.stage().walk(identities)
-        assert known == [n in view.ledger for n in numbers]
-        walked += rest
-        yield
-        unknown = [one for one, is_known in zip(rest, known, strict=True) if not is_known]
-        if new := [(uid, item) for uid, item in unknown if not item.removed]:
-            _commit(world, session, new)
-            yield
-    moves = _moved(world, session, walked)
-    old = world.model[session.connection]
-    stale = frozenset(ref for ref in old.quarantine if provider.find(ref) is None)
-    cursor = f"{provider.uid_validity}/{walked[-1][0] if walked else 0}"
-    batch = Batch(cursor=cursor, phase="Steady", staged=True, outbox=moves, released=sorted(stale))
-    world.commit(session, batch, phase="Steady", ledger=staged, outbox=_translated(old, moves))
-    world.counts["walks"] += 1
-
-
-def _moved(world: World, session: Session, walked: list[tuple[int, Item]]) -> dict[str, str]:
-    """Members of the outbox under the new refs; those whose mail is gone are dropped."""
-    provider, key = world.providers[session.connection], world.hash_key(session.connection)
-    places: dict[str, list[str]] = {}
-    for uid, item in walked:
-        places.setdefault(fingerprint(item.identity, key=key), []).append(provider.ref(uid))
-    moves = {}
-    for member in map(bytes.decode, world.client.zrange(world.keys[session.connection].outbox, 0, -1)):
-        ref, mark, rest = member.split(" ", 2)
-        found = places.get(mark, [])
-        if ref in found:
-            found.remove(ref)  # committed under its new ref already
-            continue
-        moves[member] = f"{found[0]} {mark} {rest}" if found else ""
-        if found:
-            world.serials[found[0]] = world.serials[ref]
-            del found[0]
-    return moves
-
-
-def _translated(view: View, moves: dict[str, str]) -> frozenset[tuple[str, str, str]]:
-    def named(member: str) -> tuple[str, str, str]:
-        ref, _, kind, phase, _ = member.split(" ", 4)
-        return ref, kind, phase
-
-    kept = view.outbox - {named(old) for old in moves}
-    return kept | {named(new) for new in moves.values() if new}
-
-
-def must_walk(world: World, session: Session) -> bool:
-    """The cursor cannot be relied on."""
-    return bool(session.walk) or is_stale(world, session.connection)
-
-
-def is_stale(world: World, connection: str) -> bool:
-    """The cursor is of UIDs that are no more."""
-    view, uid_validity = world.model[connection], world.providers[connection].uid_validity
-    known = view.cursor.partition("/")[0]
-    changed = bool(known) and known != str(uid_validity) and connection not in NAMED
-    return changed or view.phase.startswith("Reset")
-
-
-def walk_on(world: World, session: Session, piece: int = 3) -> None:
-    """The next step of the walk."""
-    session.walk = session.walk or reset(world, session, piece)
-    try:
-        next(session.walk)
-    except StopIteration:
-        session.walk = None
-
-
-def catch_up(world: World, session: Session) -> None:
-    """All that is left to do, undisturbed."""
-    while must_walk(world, session):
-        walk_on(world, session)
-    for _ in range(100):
-        before = world.model[session.connection]
-        download(world, session, 50)
-        heal(world, session)
-        act(world, session, 50, group="", stop="")
-        if world.model[session.connection] == before:
-            break
-    for _ in range(3):
-        trim(world, session)
+        mails = [mail(world, session, uid, item, refetch=value) for uid, item in wanted]
+        commit(world, session, Batch(mails=mails, refetch=text), items=[i for _, i in wanted], refetch=text)

@@ -15,7 +15,7 @@ from mailfetch_fetcher.clock import Clock
 from mailfetch_fetcher.errors import Fenced, StoreError
 from mailfetch_fetcher.store.lease import LeaseKeeper
 from mailfetch_fetcher.store.mailbox import Mailbox
-from mailfetch_fetcher.store.model import Batch, Blob, Mail, Owner, Quarantined, QueuePolicy, State
+from mailfetch_fetcher.store.model import Owner, QueuePolicy, State
 from mailfetch_fetcher.store.target import parse_target
 from tests.integration.store.machine_provider import Item, Provider
 from tests.integration.store.machine_view import (
@@ -23,9 +23,7 @@ from tests.integration.store.machine_view import (
     STREAM,
     Observer,
     View,
-    next_numbers,
     number,
-    refetch_mark,
 )
 from tests.servers.proxy import FaultProxy
 from tests.servers.redis import RedisServer
@@ -283,86 +281,7 @@ class World:
         assert found in allowed or also(found), f"{connection}: " + " OR ".join(found.differs(view) for view in allowed)
         self.model[connection] = found
 
-    # -- commits ---------------------------------------------------------------------------
-
-    def commit(self, session: Session, batch: Batch, *, items: Sequence[Item] = (), **changes: Any) -> None:
-        """A commit; `items` are those of the batch's mails, `changes` what else becomes of the view."""
-        old = self.model[session.connection]
-        new = dataclasses.replace(old, **changes)
-        if batch.cursor is not None:
-            new = dataclasses.replace(new, cursor=batch.cursor)
-        new = self._with_mails(session, new, batch, items)
-        gone = frozenset(batch.released)
-        new = dataclasses.replace(new, quarantine=(new.quarantine - gone) | {record.ref for record in batch.quarantine})
-        ready = [dataclasses.replace(m, body=self._body(session, i)) for m, i in zip(batch.mails, items, strict=True)]
-        if self.stealing:
-            self.stealing = False
-            self.take_over(session.connection)
-            old = new = self.model[session.connection]
-        with self.step(session, old, new):
-            session.mailbox.commit(dataclasses.replace(batch, mails=ready))
-
-    def _with_mails(self, session: Session, view: View, batch: Batch, items: Sequence[Item]) -> View:
-        key = self.hash_key(session.connection)
-        fresh = [i for m, i in zip(batch.mails, items, strict=True) if not m.refetch]
-        if session.connection in NAMED:
-            numbers = [number(i.name, 1, key=key) for i in fresh]
-            numbers += [number(record.name, 1, key=key) for record in batch.quarantine]
-        else:
-            numbers = next_numbers([i.identity for i in fresh], view.ledger, key=key)
-        actions = {(m.ref, m.action.kind, "pending") for m in batch.mails if m.action}
-        stored = {(i.serial, refetch_mark(m.refetch)) for m, i in zip(batch.mails, items, strict=True)}
-        return dataclasses.replace(
-            view,
-            ledger=view.ledger | frozenset(numbers),
-            outbox=view.outbox | actions,
-            stored=view.stored | stored,
-        )
-
-    def _body(self, session: Session, item: Item) -> bytes | Blob:
-        """What stands in the entry, or a blob that was written before."""
-        if not item.large:
-            return item.body
-        view = self.model[session.connection]
-        with self.step(session, view, view, writes=False):  # a blob counts only with its commit
-            writer = session.mailbox.start_blob()
-            for start in range(0, len(item.body), 50_000):
-                writer.append(item.body[start : start + 50_000])
-            return writer.finish()
-        raise AssertionError("unreachable")
-
-    def mail(self, session: Session, uid: int, item: Item, *, refetch: str = "") -> Mail:
-        """As a session makes it."""
-        provider = self.providers[session.connection]
-        self.serials[provider.ref(uid)] = item.serial
-        return Mail(
-            ref=provider.ref(uid),
-            uid_validity="" if provider.named else str(provider.uid_validity),
-            uid=0 if provider.named else uid,
-            folder="INBOX",
-            identity=item.identity,
-            body=b"",
-            size=len(item.body),
-            sha256=item.sha256,
-            action=None if refetch else item.action,
-            name=item.name if provider.named else b"",
-            refetch=refetch,
-        )
-
-    def record(self, session: Session, uid: int, item: Item) -> Quarantined:
-        """Of a mail that the server does not give out."""
-        provider = self.providers[session.connection]
-        return Quarantined(
-            ref=provider.ref(uid),
-            uid=0 if provider.named else uid,
-            size=1,
-            kind="Unreadable",
-            detail="NO",
-            since=100,
-            attempts=1,
-            retry=200,
-            name=item.name if provider.named else b"",
-        )
+    # -- the ledger ------------------------------------------------------------------------
 
     def knows(self, item: Item) -> bool:
         """The ledger of `pop` has its name."""

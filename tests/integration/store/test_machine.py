@@ -10,7 +10,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import hypothesis.strategies as st
 import pytest
@@ -27,73 +27,36 @@ from hypothesis.stateful import (
 
 from mailfetch_fetcher.store.model import WantedAction
 from tests.integration.store import machine_tasks as tasks
+from tests.integration.store import machine_walk as walk
+from tests.integration.store.machine_choices import (
+    CHANGING,
+    CONSUMERS,
+    CONSUMING,
+    ENDING,
+    OWNER,
+    ZOMBIE,
+    Work,
+    connections,
+    faults,
+    few,
+    places,
+    pods,
+    works,
+)
+from tests.integration.store.machine_judge import judge, judge_blobs
 from tests.integration.store.machine_provider import TWIN, Item
 from tests.integration.store.machine_view import STREAM
-from tests.integration.store.machine_world import CONNECTIONS, FAULTS, GROUP, PODS, Refused, Session, World
+from tests.integration.store.machine_world import CONNECTIONS, GROUP, PODS, Refused, Session, World
 from tests.servers.redis import Kind, RedisServer
 
 EXAMPLES = int(os.environ.get("MAILFETCH_MACHINE_EXAMPLES") or 15)
 SEED = int(os.environ.get("MAILFETCH_SEED") or 1)
 STEPS = 50
-CONSUMERS = ("c1", "c2")
-OWNER, ZOMBIE = "owner", "zombie"
-WORK = (
-    *["download"] * 5,
-    *["act"] * 4,
-    *["consume"] * 3,
-    "act before",
-    "act after",
-    "act stolen",
-    "download stolen",
-    "trim",
-    "prune",
-    "prune",
-    "heal",
-    "refetch",
-    "refetch anew",
-)
-ENDING = ("take-over", "take-over", "kill", "end", "release", "Redis")
-CHANGING = ("remove", "remove", "number anew")
-CONSUMING = ("read", "read", "claim", "leave", "delete", "anew 0", "anew $")
 ALWAYS = ("stored", "refetched", "walks", "trimmed", "fenced", "held", "killed")
 EXPECTED = (*ALWAYS, "pruned", "acknowledged", "unproven")
 """What must have happened in a whole run, or it shows nothing; the rarer with the seed of `make test`."""
 ACTIONS = (None, WantedAction(kind="MarkSeen"), WantedAction(kind="Delete"), WantedAction(kind="Move", folder="Done"))
 DELETE = WantedAction(kind="Delete")
-
-pods, connections = st.sampled_from(PODS), st.sampled_from(CONNECTIONS)
-# Most steps are those of whoever owns the mailbox, or all would only wait for leases.
-who = st.sampled_from((*[OWNER] * 6, *[ZOMBIE] * 3, *PODS))
-few = st.integers(1, 5)
-kinds = st.lists(st.integers(0, 9), min_size=2, max_size=6)
-# Most steps go well, or nothing would ever get far.
-faults = st.sampled_from((*[""] * 12, *FAULTS))
-places = st.integers(0, 4000)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Work:
-    """One task of one fetcher, and what goes wrong in it; `kinds` are of mails that arrive right before."""
-
-    what: str
-    pod: str
-    connection: str
-    kinds: list[int]
-    count: int
-    fault: str
-    at: int
-
-
-works = st.builds(
-    Work,
-    what=st.sampled_from(WORK),
-    pod=who,
-    connection=connections,
-    kinds=kinds,
-    count=few,
-    fault=faults,
-    at=places,
-)
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -148,7 +111,7 @@ class StoreMachine(RuleBasedStateMachine):
         present = [item for _, item in provider.present() if item.identity != TWIN]
         if what == "remove" and present:
             provider.remove(present[which % len(present)], who="others")
-        elif what == "number anew" and not tasks.is_stale(self.world, "inbox"):
+        elif what == "number anew" and not walk.is_stale(self.world, "inbox"):
             provider = self.world.providers["inbox"]
             provider.renumber(provider.uid_validity + 7)
             for session in [s for s in self.world.sessions.values() if s.connection == "inbox"]:
@@ -188,8 +151,8 @@ class StoreMachine(RuleBasedStateMachine):
         with contextlib.suppress(Refused):
             session = self.world.session(self._named(work.pod, work.connection), work.connection)
             with self.world.fault(session.pod, work.fault, work.at):
-                if tasks.must_walk(self.world, session):
-                    tasks.walk_on(self.world, session)
+                if walk.must_walk(self.world, session):
+                    walk.walk_on(self.world, session)
                 else:
                     self._task(work, session)
 
@@ -279,43 +242,10 @@ class StoreMachine(RuleBasedStateMachine):
         for connection in CONNECTIONS:
             self.world.client.delete(self.world.keys[connection].lease)
             session = self.world.session(PODS[0], connection)
-            tasks.catch_up(self.world, session)
+            walk.catch_up(self.world, session)
             judge(self.world, connection)
         judge_blobs(self.world)
         self.happened.update(self.world.counts)
-
-
-def judge(world: World, connection: str) -> None:
-    """The end of a run, for one mailbox."""
-    view, provider = world.model[connection], world.providers[connection]
-    stored = {serial for serial, mark in view.stored if not mark}
-    for _, item in provider.present():
-        assert item.serial in stored, f"mail {item.serial} is lost"
-    for item in provider.items.values():
-        assert item.removed != "us" or item.serial in stored, f"mail {item.serial} was removed, but is not stored"
-        assert item.moved <= 1, f"mail {item.serial} was copied {item.moved} times"
-    assert not view.outbox
-    world.counts["stored"] += len(stored)
-    world.counts["refetched"] += len(view.stored) - len(stored)
-    entries = {e.entry for e in world.observer.history.values() if e.connection == connection}
-    lines = world.observer.log("Succeeded")
-    logged = [line["entry"] for line in lines if line["step"] == "stored" and line["connection"] == connection]
-    assert sorted(logged) == sorted(entries)
-    assert int(world.client.hget(world.keys[connection].stats, "messages") or 0) == len(entries)
-    settled = Counter(
-        line["entry"]
-        for r in ("Succeeded", "Dropped", "Unproven")
-        for line in world.observer.log(r)
-        if line["category"] == "AfterDownload"
-    )
-    assert max(settled.values(), default=1) == 1, "an action was carried out twice"
-
-
-def judge_blobs(world: World) -> None:
-    """The bodies of large mails: those of entries, and none else but what goes by itself."""
-    for key in world.client.keys(STREAM.blob("*")):
-        wanted = any(e.blob == key.decode() for e in map(world.observer.history.get, world.observer.there) if e)
-        assert wanted or world.client.pttl(key) > 0, f"{key!r} stays for ever"
 
 
 @contextlib.contextmanager
