@@ -49,7 +49,7 @@ def every() -> tuple[Case, ...]:
 
 
 def chosen(cases: Sequence[Case], *, seed: int) -> list[Case]:
-    """Those of this run: all, or a sample: one for each label and for each fault; of these the part of this worker."""
+    """Those of this run: all, or a sample: one for each label; of these the part of this worker."""
     if SAMPLE:
         cases = _sample(cases, random.Random(seed))
     mixed = random.Random(PARTS).sample(cases, len(cases))  # the slow ones stand side by side
@@ -123,18 +123,12 @@ def _spread(
 
 
 def _sample(cases: Sequence[Case], rng: random.Random) -> list[Case]:
-    """One case of each label, of different faults as far as possible, and one of each fault that is left over."""
-    shuffled = rng.sample(cases, len(cases))
+    """One case of each label, with as many different faults as there are labels."""
     by_label: dict[str, list[Case]] = {}
-    for case in shuffled:
+    for case in rng.sample(cases, len(cases)):
         by_label.setdefault(case.point.id, []).append(case)
     found: list[Case] = []
-    faults: set[str] = set()
     for some in by_label.values():
-        found.append(next((case for case in some if case.fault not in faults), some[0]))
-        faults.add(found[-1].fault)
-    for case in shuffled:
-        if case.fault not in faults:
-            faults.add(case.fault)
-            found.append(case)
+        tried = {case.fault for case in found}
+        found.append(next((case for case in some if case.fault not in tried), some[0]))
     return found
