@@ -186,6 +186,7 @@ class Life:
         self._leases.add(self._lease)
         self._writer = self._make_writer(link, state, tip)
         self._actions = self._make_actions(self._writer)
+        self._actions.confirm_lease()  # from now on it would be noticed if the server's clock were set back
         return state
 
     def _release(self, writer: Writer) -> None:
