@@ -49,7 +49,7 @@ def _moved(world: World, session: Session, walked: list[tuple[int, Item]]) -> di
     provider, key = world.providers[session.connection], world.hash_key(session.connection)
     places: dict[str, list[str]] = {}
     for uid, item in walked:
-        places.setdefault(fingerprint(item.identity, key=key), []).append(provider.ref(uid))
+        places.setdefault(fingerprint(item.identity, key=key), []).append(f"{provider.uid_validity}/{uid}")
     moves = {}
     for member in map(bytes.decode, world.client.zrange(world.keys[session.connection].outbox, 0, -1)):
         ref, mark, rest = member.split(" ", 2)
