@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +36,10 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=int(os.environ.get("MAILFETCH_CHAOS_WORKERS") or 3))
     parser.add_argument("--results", type=Path, help="only make the table from these results (a file of JSON lines)")
     args = parser.parse_args()
-    if args.results:
-        PAGE.write_text(page(PAGE.read_text(), read(args.results), seed="?"))
-        return 0
     seed = os.environ.get("MAILFETCH_SEED") or str(random.randrange(10**6))
+    if args.results:
+        PAGE.write_text(page(PAGE.read_text(), read(args.results), seed=seed))
+        return 0
     with tempfile.TemporaryDirectory(prefix="chaos-") as directory:
         return run(args.workers, seed, Path(directory))
 
@@ -152,8 +152,8 @@ def tables(found: Sequence[Result], *, seed: str) -> str:
         "is not reached fails the case. *Touched early* comes from the recorded order of the writes and fsyncs of "
         "Redis and the commands to the mail server."
     )
-    points = [rows for _, rows in grouped(found, "point")]
-    faults = [rows for _, rows in grouped(found, "fault")]
+    points = [[one for one in found if one["point"] == point] for point in distinct(found, "point")]
+    faults = {fault: [one for one in found if one["fault"] == fault] for fault in meanings()}
     by_point = table(
         ("Point", "What has happened", "Protocols", "Actions", "Stores", "Faults"),
         (
@@ -170,19 +170,30 @@ def tables(found: Sequence[Result], *, seed: str) -> str:
         ),
     )
     by_fault = table(
-        ("Fault", "Points", "Protocols", "Stores"),
+        ("Fault", "What happens", "Points", "Protocols", "Stores"),
         (
             (
-                rows[0]["fault"],
+                fault,
+                meanings()[fault],
                 str(len(distinct(rows, "what"))),
                 named(rows, "server", SERVERS),
                 named(rows, "store", STORES),
                 *sums(rows),
             )
-            for rows in faults
+            for fault, rows in faults.items()
+            if rows
         ),
     )
     return f"\n{head}\n\n{by_point}\n\n{by_fault}\n"
+
+
+def meanings() -> dict[str, str]:
+    """What each fault is, as its function says."""
+    sys.path.insert(0, str(ROOT))
+    from tests.chaos.faultlist import STRIKES
+
+    functions = {name: getattr(strike, "func", strike) for name, strike in STRIKES.items()}
+    return {name: (function.__doc__ or "").strip().splitlines()[0] for name, function in functions.items()}
 
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -194,11 +205,6 @@ def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def sums(rows: Sequence[Result]) -> tuple[str, ...]:
     return (str(len(rows)), *(str(sum(one[name] for one in rows)) for name in WRONG))
-
-
-def grouped(found: Sequence[Result], field: str) -> Iterator[tuple[str, list[Result]]]:
-    for value in distinct(found, field):
-        yield value, [one for one in found if one[field] == value]
 
 
 def distinct(rows: Iterable[Result], field: str) -> list[str]:
