@@ -156,11 +156,10 @@ class Round:
     def prove_each(self, committer: Committer) -> None:
         """After each run: many mails in a row that cannot be had are put aside one by one, not given up together.
 
-        Raises:
-            SourceError: as `settle`.
+        Where no earlier mail proves that the server is healthy, a later one may.
         """
         if self._memory.careful:
-            self.settle(committer, self._behind)
+            self._prove(committer, self._behind)
 
     def settle(self, committer: Committer, cursor: str | None) -> None:
         """Nothing came behind a mail that the server does not give out: looks at one that it gave out before.
@@ -168,8 +167,15 @@ class Round:
         Raises:
             SourceError: it gives out none.
         """
+        if not self._prove(committer, cursor):
+            raise self._quarantine.unproven()
+
+    # -- inside ------------------------------------------------------------------------------
+
+    def _prove(self, committer: Committer, cursor: str | None) -> bool:
+        """Puts aside what waits, if an earlier mail proves that the server is healthy; True if nothing waits then."""
         if not self._quarantine.waiting:
-            return
+            return True
         committer.drain()
         for ref in self._proofs():
             for item in self._source.fetch([ref]):
@@ -178,10 +184,8 @@ class Round:
                     for _ in item.parts or ():
                         self._pulse.check()
                     committer.quarantine(self._quarantine.take(), cursor=cursor)
-                    return
-        raise self._quarantine.unproven()
-
-    # -- inside ------------------------------------------------------------------------------
+                    return True
+        return False
 
     def _window(self, window: Window, committer: Committer) -> None:
         acted = self._meter.done

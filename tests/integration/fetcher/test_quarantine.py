@@ -290,3 +290,12 @@ def test_a_mail_whose_size_dovecot_cannot_tell(fetcher: Fetcher, server: RedisSe
     wanted = account.spec(afterDownload={"action": "None"})
     hurry(fetcher, wanted, lambda r: r.quarantined == 1 and r.messages == 4)
     assert bodies(server.client()) == [hash_of(mail) for n, mail in enumerate(mails) if n != 1]
+
+
+def test_a_first_mail_whose_size_dovecot_cannot_tell(fetcher: Fetcher, server: RedisServer, account: Account) -> None:
+    """No mail before it proves that the server is healthy, but those behind it do."""
+    mails = account.dovecot.fill(account.user, mailgen.mails(3))
+    account.dovecot.make_unreadable(account.user, 0)
+    account.give_secrets(fetcher)
+    hurry(fetcher, account.spec(afterDownload={"action": "None"}), lambda r: r.quarantined == 1 and r.messages == 2)
+    assert bodies(server.client()) == [hash_of(mail) for mail in mails[1:]]
