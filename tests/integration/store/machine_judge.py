@@ -11,7 +11,7 @@ def judge(world: World, connection: str) -> None:
     view, provider = world.model[connection], world.providers[connection]
     stored = {serial for serial, mark in view.stored if not mark}
     for _, item in provider.present():
-        assert item.serial in stored, f"mail {item.serial} is lost"
+        assert item.serial in stored, f"{item} of {connection} is lost"
     for item in provider.items.values():
         assert item.removed != "us" or item.serial in stored, f"mail {item.serial} was removed, but is not stored"
         assert item.moved <= 1, f"mail {item.serial} was copied {item.moved} times"

@@ -1,6 +1,6 @@
 """What a session does after the mails were numbered anew: it walks through the whole mailbox."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from mailfetch_fetcher.store.model import Batch
 from tests.integration.store.machine_commit import commit
@@ -12,29 +12,16 @@ from tests.integration.store.machine_world import NAMED, Session, World
 
 def reset(world: World, session: Session, piece: int) -> Iterator[None]:
     """Walks through the whole mailbox; each `next` is a step."""
-    provider, key = world.providers[session.connection], world.hash_key(session.connection)
+    provider = world.providers[session.connection]
     phase = f"Reset {provider.uid_validity}"
     commit(world, session, Batch(phase=phase), phase=phase)
     yield
-    view = world.model[session.connection]
-    with world.step(session, view, view):
-        session.mailbox.stage().begin()
-    yield
-    staged: frozenset[int] = frozenset()
-    walked: list[tuple[int, Item]] = []
-    while rest := [(u, i) for u, i in provider.present() if not walked or u > walked[-1][0]][:piece]:
-        identities = [item.identity for _, item in rest]
-        numbers = next_numbers(identities, staged, key=key)
-        view, staged = world.model[session.connection], staged | frozenset(numbers)
-        with world.step(session, view, view):
-            known = session.mailbox.stage().walk(identities)
-        assert known == [n in view.ledger for n in numbers]
-        walked += rest
-        yield
-        unknown = [one for one, is_known in zip(rest, known, strict=True) if not is_known]
-        if new := [(uid, item) for uid, item in unknown if not item.removed]:
-            commit_some(world, session, new)
-            yield
+    aside: set[int] = set()
+    while True:
+        before = set(aside)
+        walked, staged = yield from _walk(world, session, piece, aside)
+        if aside == before:
+            break  # else the ledger must not know them, as their records go with the next walk
     moves = _moved(world, session, walked)
     old = world.model[session.connection]
     stale = frozenset(ref for ref in old.quarantine if provider.find(ref) is None)
@@ -42,6 +29,35 @@ def reset(world: World, session: Session, piece: int) -> Iterator[None]:
     batch = Batch(cursor=cursor, phase="Steady", staged=True, outbox=moves, released=sorted(stale))
     commit(world, session, batch, phase="Steady", ledger=staged, outbox=_translated(old, moves))
     world.counts["walks"] += 1
+
+
+def _walk(
+    world: World, session: Session, piece: int, aside: set[int]
+) -> Generator[None, None, tuple[list[tuple[int, Item]], frozenset[int]]]:
+    """Makes the new ledger of all mails but those aside, and downloads what is unknown."""
+    provider, key = world.providers[session.connection], world.hash_key(session.connection)
+    view = world.model[session.connection]
+    with world.step(session, view, view):
+        session.mailbox.stage().begin()
+    yield
+    staged: frozenset[int] = frozenset()
+    walked: list[tuple[int, Item]] = []
+    while rest := [(u, i) for u, i in provider.present() if not walked or u > walked[-1][0]][:piece]:
+        walked += rest
+        mails = [(uid, item) for uid, item in rest if item.serial not in aside]
+        identities = [item.identity for _, item in mails]
+        numbers = next_numbers(identities, staged, key=key)
+        view, staged = world.model[session.connection], staged | frozenset(numbers)
+        with world.step(session, view, view, writes=bool(mails)):
+            known = session.mailbox.stage().walk(identities)
+        assert known == [n in view.ledger for n in numbers]
+        yield
+        unknown = [one for one, is_known in zip(mails, known, strict=True) if not is_known]
+        if new := [(uid, item) for uid, item in unknown if not item.removed]:
+            aside |= {item.serial for _, item in new if item.unreadable}
+            commit_some(world, session, new)
+            yield
+    return walked, staged
 
 
 def _moved(world: World, session: Session, walked: list[tuple[int, Item]]) -> dict[str, str]:
