@@ -186,7 +186,8 @@ class Life:
         self._leases.add(self._lease)
         self._writer = self._make_writer(link, state, tip)
         self._actions = self._make_actions(self._writer)
-        self._actions.confirm_lease()  # from now on it would be noticed if the server's clock were set back
+        # From now on it would be noticed if the server's clock were set back.
+        self._actions.call(*self._lease.renewal(run_id=link.run_id))
         return state
 
     def _release(self, writer: Writer) -> None:
