@@ -161,7 +161,10 @@ class StoreMachine(RuleBasedStateMachine):
         world = self.world
         if work.what.startswith("download"):
             world.stealing = work.what == "download stolen"
-            tasks.download(world, session, work.count)
+            try:
+                tasks.download(world, session, work.count)
+            finally:
+                world.stealing = False
         elif work.what.startswith("act"):
             group = self.group if session.connection == "inbox" else ""
             tasks.act(world, session, work.count, group=group, stop=work.what.removeprefix("act").strip())
