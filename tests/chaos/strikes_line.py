@@ -18,9 +18,9 @@ def slow(scene: Scene) -> None:
 
 def throttled(scene: Scene) -> None:
     """From now on the lines are thin."""
-    scene.mail.rate = 400_000
+    scene.mail.rate = 1_000_000
     for tap in scene.redis:
-        tap.rate = 1_000_000
+        tap.rate = 2_000_000
     scene.trap.decide("release")
 
 
