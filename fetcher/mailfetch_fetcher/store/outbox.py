@@ -31,7 +31,7 @@ def ref_of(member: str) -> str:
 
 def ledger_member(member: str) -> str:
     """The mail's number in the ledger, as it stands there; empty where mails have no names (IMAP)."""
-    return member.split(" ", 2)[1].partition(":")[2]
+    return member.partition(" ")[2].partition(" ")[0].partition(":")[2]
 
 
 def parse_member(member: str, *, same_session: bool) -> PendingAction:

@@ -18,11 +18,13 @@ from mailfetch_fetcher.contract.keys import BUCKETS, ConnectionKeys
 from mailfetch_fetcher.store import hashes, scripts
 from mailfetch_fetcher.store.failures import error_text, refused
 from mailfetch_fetcher.store.link import Link
+from mailfetch_fetcher.store.outbox import ledger_member, parse_member, ref_of
 from mailfetch_fetcher.store.writer import Writer
 
 STEP = 512
 """Changes of one script."""
 BUCKETS_AT_ONCE = 32
+ACTIONS_AT_ONCE = 1000
 LISTS = 3
 SECONDS = 86400
 FEWEST = 10
@@ -74,8 +76,11 @@ def prune_ledger(writer: Writer, listed: Sequence[bytes], *, keys: ConnectionKey
             plan = judge(absent, marks=marks, size=size, now=now)
         else:  # it may be that nothing is mounted: only what we removed ourselves is certain to be gone
             plan = Plan(remove=[number for number, mark in marks.items() if mark == DELETED])
+        pending = _pending(writer.link, keys, plan.remove)
         for step in steps(plan):
-            writer.change(partial(_command, step, writer.owner, keys))
+            dropped = [member for number in step.remove for member in pending.get(str(number), ())]
+            writer.change(partial(_command, step, dropped, writer.owner, keys))
+            writer.committed.difference_update(map(ref_of, dropped))
     except redis.ResponseError as e:
         raise refused(error_text(e), doing="pruning the ledger") from None
     return Pruned(removed=len(plan.remove), frozen=plan.frozen)
@@ -125,23 +130,39 @@ def _parse(mark: str, *, now: int) -> tuple[int, int]:
     return (int(first), int(lists) + 1) if first.isdigit() and lists.isdigit() else (now, 1)
 
 
-def _command(step: Plan, owner: str, keys: ConnectionKeys, tip: str, new_tip: str) -> list[Any]:
+def _command(step: Plan, dropped: Sequence[str], owner: str, keys: ConnectionKeys, tip: str, new_tip: str) -> list[Any]:
     buckets = sorted({hashes.bucket(number) for number in step.remove})
-    index = {bucket: i for i, bucket in enumerate(buckets, start=5)}
-    args: list[Any] = [owner, tip, new_tip, keys.name, len(step.remove), len(step.marks), len(step.cleared)]
+    index = {bucket: i for i, bucket in enumerate(buckets, start=6)}
+    counts = (len(dropped), len(step.remove), len(step.marks), len(step.cleared))
+    args: list[Any] = [owner, tip, new_tip, keys.name, *counts]
+    for member in dropped:
+        action = parse_member(member, same_session=False)
+        args += (member, action.kind, action.entry)
     for number in step.remove:
         bucket = hashes.bucket(number)
         args += (index[bucket], number, bucket)
     for number, mark in step.marks.items():
         args += (number, mark)
     args += step.cleared
-    names = [keys.state, keys.gone, keys.returns, keys.stream.log, *map(keys.known, buckets)]
+    names = [keys.state, keys.gone, keys.returns, keys.stream.log, keys.outbox, *map(keys.known, buckets)]
     return scripts.evaluate(scripts.PRUNE, keys=names, args=args)
 
 
 def _read_marks(link: Link, keys: ConnectionKeys) -> dict[int, str]:
     reply = link.call("HGETALL", keys.gone)
     return {int(number): mark.decode() for number, mark in zip(reply[::2], reply[1::2], strict=True)}
+
+
+def _pending(link: Link, keys: ConnectionKeys, numbers: Sequence[int]) -> dict[str, list[str]]:
+    """Members of the outbox that are about mails with these numbers."""
+    wanted, start = set(map(str, numbers)), 0
+    found: dict[str, list[str]] = {}
+    while wanted and (members := link.call("ZRANGE", keys.outbox, start, start + ACTIONS_AT_ONCE - 1)):
+        for member in (member.decode() for member in members):
+            if (number := ledger_member(member)) in wanted:
+                found.setdefault(number, []).append(member)
+        start += len(members)
+    return found
 
 
 def _absent(link: Link, listed: Sequence[bytes], *, keys: ConnectionKeys, hash_key: bytes) -> tuple[list[int], int]:

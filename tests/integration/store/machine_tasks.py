@@ -194,17 +194,21 @@ def prune(world: World, session: Session) -> None:
     provider = world.providers[session.connection]
     listed = [item.name for _, item in provider.present()]
     present = {number(name, 1, key=key) for name in listed}
-    with world.step(session, old, old, writes=False, also=lambda found: _is_pruned(old, found, present)):
+    numbers = {f"{item.uidl}/1": number(item.name, 1, key=key) for item in provider.items.values()}
+    with world.step(session, old, old, writes=False, also=lambda found: _is_pruned(old, found, present, numbers)):
         session.mailbox.prune(listed, now=1_800_000_000 + world.day * 45_000)
     pruned = world.model[session.connection] != old
     assert not pruned or world.owner[session.connection] == str(session.owner)
     world.counts["pruned"] += pruned
 
 
-def _is_pruned(old: View, found: View, present: set[int]) -> bool:
-    """Only names that are not in the list left the ledger."""
+def _is_pruned(old: View, found: View, present: set[int], numbers: dict[str, int]) -> bool:
+    """Only names that are not in the list left the ledger, each with what was still to be done with its mail."""
     gone = old.ledger - found.ledger
-    return found.ledger <= old.ledger and not gone & present and replace(found, ledger=old.ledger) == old
+    outbox = frozenset(action for action in old.outbox if numbers[action[0]] not in gone)
+    return (
+        found.ledger <= old.ledger and not gone & present and found == replace(old, ledger=found.ledger, outbox=outbox)
+    )
 
 
 def refetch(world: World, session: Session, count: int, value: str) -> None:

@@ -91,6 +91,47 @@ def test_what_was_gone_already_may_come_back(store: Store) -> None:
     assert known(mailbox, 1, 2) == [1, 2]
 
 
+def forget_first(mailbox: Mailbox, *there: int) -> None:
+    """Somebody else removes mail 1, and three lists over more than a day lack it."""
+    for now in (NOW, NOW + SECONDS, NOW + SECONDS + 1):
+        pruned = mailbox.prune(names(*there), now=now)
+    assert pruned == Pruned(removed=1)
+
+
+def test_what_was_to_be_done_with_a_forgotten_mail_is_not_done_to_the_next_of_its_name(store: Store) -> None:
+    mailbox = store.opened()
+    mailbox.commit(batch(named(1, action=DELETE), named(2, action=DELETE), named(3), cursor="c"))
+    first, second, third = store.outbox()
+    forget_first(mailbox, 2, 3)
+    assert store.outbox() == [second, third]
+    (line,) = [line for line in store.log() if line["category"] == "AfterDownload"]
+    assert (line["result"], line["step"], line["entry"]) == ("Dropped", "Delete", store.ids()[0])
+    assert "not in the mailbox any more" in line["detail"]
+    assert [line["step"] for line in store.log()[-2:]] == ["Delete", "pruned"]  # the last line has seq
+    mailbox.commit(batch(named(1, action=DELETE), cursor="d"))
+    assert [action.entry for action in mailbox.due_actions().actions] == store.ids()[1:]
+    assert first not in store.outbox()
+
+
+def test_nor_what_was_to_be_done_with_it_when_it_was_asked_for_once_more(store: Store) -> None:
+    mailbox = store.opened()
+    mailbox.commit(batch(named(1, action=DELETE), named(2, action=None), cursor="c"))
+    mailbox.commit(batch(named(1, action=DELETE, refetch="since:2026-01-01"), cursor="c"))
+    assert len(store.outbox()) == 2
+    forget_first(mailbox, 2)
+    assert store.outbox() == []
+
+
+def test_of_thousands_of_actions_those_of_forgotten_mails_go(store: Store) -> None:
+    mailbox = store.opened()
+    for start in range(1, 3001, 500):
+        mailbox.commit(batch(*(named(uid, action=DELETE, body=b"b") for uid in range(start, start + 500)), cursor="c"))
+    for uid in range(1, 1501):
+        store.client.hset(KEYS.gone, str(member_of(store, 2 * uid)), f"{NOW - 2 * SECONDS}:5")
+    assert mailbox.prune(names(*range(1, 3001, 2)), now=NOW) == Pruned(removed=1500)
+    assert [member.split(" ")[0] for member in store.outbox()] == [f"uidl-{uid}/1" for uid in range(1, 3001, 2)]
+
+
 def test_an_empty_list_prunes_nothing(store: Store) -> None:
     mailbox = with_mails(store, 3)
     before = store.snapshot()
@@ -176,7 +217,7 @@ def test_a_replica_changes_nothing(server: RedisServer, store: Store) -> None:
     assert store.snapshot() == before
 
 
-@pytest.mark.parametrize("victim", [KEYS.gone, KEYS.returns])
+@pytest.mark.parametrize("victim", [KEYS.gone, KEYS.returns, KEYS.outbox])
 def test_a_key_of_another_type_changes_nothing(store: Store, victim: str) -> None:
     mailbox = with_mails(store, 20)
     store.client.set(victim, "not ours")
