@@ -4,11 +4,10 @@ A host that was renamed, or a server that moved to another port, must not double
 go on where this one was. So what is known of the old one must be found in the new one.
 """
 
-from collections.abc import Callable, Sequence
 from functools import partial
 
 from mailfetch_fetcher.sources.base import Message, Ref
-from mailfetch_fetcher.sources.source import Digest, Source
+from mailfetch_fetcher.sources.source import Digest, Known, Source
 from mailfetch_fetcher.store import hashes
 from mailfetch_fetcher.store.model import State
 
@@ -18,8 +17,6 @@ FEWEST = 3
 """So many of them must be known, and none may be unknown."""
 TELLING = 16
 """Bytes: a shorter name (a POP3 UIDL such as 17) occurs in any mailbox and proves nothing."""
-
-Known = Callable[[Sequence[bytes]], Sequence[bool]]
 
 
 def is_same(source: Source, state: State, *, known: Known) -> bool:
