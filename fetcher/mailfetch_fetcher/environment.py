@@ -43,12 +43,11 @@ def make_environment(
         fetcher: Name of the fetcher in its report.
         secrets: Directory of the mounted Secrets.
         redis: Directory of the mounted Redis Secret.
-        variables: `POD_UID` names the pod. Without it the process counts as a pod of its own: two fetchers without a
-            name must never take each other for one. `MAILFETCH_LEASE_SECONDS` is for tests of a lease that runs out.
+        variables: For `pod_uid`. `MAILFETCH_LEASE_SECONDS` is for tests of a lease that runs out.
     """
     clock = Clock()
     return Environment(
-        pod_uid="".join(variables.get("POD_UID", "").split()) or random_secrets.token_hex(8),
+        pod_uid=pod_uid(variables),
         secrets=secrets,
         redis=redis,
         leases=LeaseKeeper(clock=clock, ttl=float(variables.get("MAILFETCH_LEASE_SECONDS") or TTL)),
@@ -56,6 +55,14 @@ def make_environment(
         budget=ByteBudget(),
         clock=clock,
     )
+
+
+def pod_uid(variables: Mapping[str, str] = os.environ) -> str:
+    """What `POD_UID` names, without blanks (`Owner`).
+
+    Without it the process counts as a pod of its own: two without a name must never take each other for one.
+    """
+    return "".join(variables.get("POD_UID", "").split()) or random_secrets.token_hex(8)
 
 
 def redis_target(directory: Path, *, namespace: str) -> Target:

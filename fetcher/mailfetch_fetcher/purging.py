@@ -2,7 +2,6 @@
 
 import logging
 import os
-import secrets as random_secrets
 from pathlib import Path
 
 from mailfetch_fetcher.clock import Clock, rfc3339
@@ -13,7 +12,7 @@ from mailfetch_fetcher.contract.keys import StreamKeys
 from mailfetch_fetcher.contract.probe import PATH
 from mailfetch_fetcher.contract.purge import PurgeResult
 from mailfetch_fetcher.contract.report import Problem
-from mailfetch_fetcher.environment import redis_target
+from mailfetch_fetcher.environment import pod_uid, redis_target
 from mailfetch_fetcher.errors import FetchError
 from mailfetch_fetcher.store.model import Owner
 from mailfetch_fetcher.store.purge import purge
@@ -52,9 +51,8 @@ def run_purge_job() -> int:
     """
     clock = Clock()
     try:
-        pod_uid = "".join(os.environ.get("POD_UID", "").split()) or random_secrets.token_hex(8)
         text = os.environ[contract.VARIABLE]
-        result = purge_connection(text, redis=Path(secrets.REDIS_MOUNT), pod_uid=pod_uid, clock=clock)
+        result = purge_connection(text, redis=Path(secrets.REDIS_MOUNT), pod_uid=pod_uid(), clock=clock)
     except Exception:
         log.exception("internal error")
         text = "internal error in the purge; the log of its pod has the details, please report it"
