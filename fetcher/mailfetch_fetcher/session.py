@@ -23,7 +23,6 @@ from mailfetch_fetcher.moved import is_same
 from mailfetch_fetcher.news import News
 from mailfetch_fetcher.pulse import SLACK, Pulse, Stopped
 from mailfetch_fetcher.sources.base import Opened
-from mailfetch_fetcher.sources.pop3 import Pop3Source
 from mailfetch_fetcher.sources.source import Source
 from mailfetch_fetcher.store.mailbox import Mailbox
 from mailfetch_fetcher.store.model import Owner, QueuePolicy, State
@@ -221,8 +220,7 @@ class Session:
             seconds = 0.0
         elif work.waiting:
             seconds = min(seconds, _SOON)
-        if isinstance(source, Pop3Source):
-            seconds = max(seconds, source.login_delay)
+        seconds = max(seconds, source.login_delay)
         mailbox.progress(within=seconds + 2 * self._timeout + SLACK)
         source.wait(seconds)
 

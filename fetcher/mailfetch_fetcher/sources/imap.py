@@ -54,6 +54,7 @@ class ImapSource:
 
     most_actions = 100
     by_name = False
+    login_delay = 0.0
     lists_all = True
 
     def __init__(

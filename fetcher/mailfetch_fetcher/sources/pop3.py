@@ -90,7 +90,6 @@ class Pop3Source:
         self._names = KnownNames()
         self._more = False
         self.login_delay = 0.0
-        """Seconds that the server wants between two logins (RFC 2449 section 6.5); 0 if it does not say."""
 
     # ---- Source: looking ----
 

@@ -38,6 +38,8 @@ class Source(Protocol):
     """Actions that one `finish` takes at most: 100, or more where one command (QUIT) carries out all."""
     by_name: bool
     """Mails are told apart by their names in the ledger (POP3, Graph), not by the cursor alone (IMAP)."""
+    login_delay: float
+    """Seconds that the server wants between two logins (RFC 2449 section 6.5); 0 if it does not say."""
 
     @property
     def lists_all(self) -> bool:
