@@ -23,6 +23,26 @@ def are_known(link: Link, names: Sequence[bytes], *, keys: ConnectionKeys, hash_
     return known
 
 
+def last_occurrence(
+    link: Link, identity: bytes, *, at_least: int, key_of: Callable[[int], str], hash_key: bytes
+) -> int:
+    """How many mails with this identity the sets that `key_of` names have.
+
+    Args:
+        link: Any link.
+        identity: The identity.
+        at_least: An occurrence that they have.
+        key_of: As for `are_members`.
+        hash_key: The state's key.
+    """
+
+    def known(occurrences: Sequence[int]) -> list[bool]:
+        numbers = [hashes.ledger_number(identity, n, key=hash_key) for n in occurrences]
+        return are_members(link, numbers, key_of=key_of)
+
+    return hashes.next_occurrence(at_least, are_known=known) - 1
+
+
 def are_members(link: Link, numbers: Sequence[int], *, key_of: Callable[[int], str]) -> list[bool]:
     """Which of these numbers are in the sets that `key_of` names by bucket."""
     if not numbers:

@@ -13,7 +13,7 @@ from mailfetch_fetcher.contract.keys import BUCKETS, ConnectionKeys
 from mailfetch_fetcher.errors import Fenced
 from mailfetch_fetcher.store import hashes, scripts
 from mailfetch_fetcher.store.failures import error_text, refused
-from mailfetch_fetcher.store.ledger import are_members
+from mailfetch_fetcher.store.ledger import are_members, last_occurrence
 from mailfetch_fetcher.store.link import Link
 
 STEP = 512
@@ -74,15 +74,10 @@ class Stage:
         seen = are_members(self._link(), first, key_of=self._keys.stage)
         counted = {}
         for identity in (identity for identity, was in zip(different, seen, strict=True) if was):
-            counted[identity] = self._last_occurrence(identity)
+            counted[identity] = last_occurrence(
+                self._link(), identity, at_least=1, key_of=self._keys.stage, hash_key=self._key
+            )
         return counted
-
-    def _last_occurrence(self, identity: bytes) -> int:
-        def are_known(occurrences: Sequence[int]) -> list[bool]:
-            numbers = [hashes.ledger_number(identity, n, key=self._key) for n in occurrences]
-            return are_members(self._link(), numbers, key_of=self._keys.stage)
-
-        return hashes.next_occurrence(1, are_known=are_known) - 1
 
     def _enter(self, numbers: Sequence[int]) -> list[tuple[bool, bool]]:
         """For each number: it was new to the stage; the ledger has it."""

@@ -15,12 +15,11 @@ import redis
 from mailfetch_fetcher.clock import Clock, rfc3339
 from mailfetch_fetcher.contract.keys import ConnectionKeys
 from mailfetch_fetcher.errors import Fenced, GateClosed, Pace, StoreError
-from mailfetch_fetcher.store import hashes
 from mailfetch_fetcher.store.blob import BlobWriter, discard_blobs
 from mailfetch_fetcher.store.commit import CommitPlan, anchor, build_commit, check_batch, number_mails
 from mailfetch_fetcher.store.failures import error_text, refused
 from mailfetch_fetcher.store.lease import Lease
-from mailfetch_fetcher.store.ledger import are_members, read_returns
+from mailfetch_fetcher.store.ledger import last_occurrence, read_returns
 from mailfetch_fetcher.store.link import Link
 from mailfetch_fetcher.store.model import Batch, Blob, Mail, QueuePolicy, State
 from mailfetch_fetcher.store.stage import Stage
@@ -192,12 +191,9 @@ class Writer:
         occurrence = taken[0] if taken else 0
         if occurrence <= known.get(identity, 0):
             return
-
-        def are_known(occurrences: Sequence[int]) -> list[bool]:
-            numbers = [hashes.ledger_number(identity, n, key=self.state.hash_key) for n in occurrences]
-            return are_members(self.link, numbers, key_of=self._keys.known)
-
-        known[identity] = hashes.next_occurrence(occurrence, are_known=are_known) - 1
+        known[identity] = last_occurrence(
+            self.link, identity, at_least=occurrence, key_of=self._keys.known, hash_key=self.state.hash_key
+        )
 
     def _returns(self, mails: Sequence[Mail]) -> dict[bytes, int]:
         names = [mail.name for mail in mails if mail.name]
