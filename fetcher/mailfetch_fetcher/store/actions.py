@@ -204,7 +204,10 @@ class Actions:
 
     def sweep(self) -> None:
         """Removes some orphaned bodies of large mails."""
-        self._sweeper.sweep(self._link)
+        try:
+            self._sweeper.sweep(self._link)
+        except redis.ResponseError as e:
+            raise refused(error_text(e), doing="removing orphaned bodies of large mails") from None
 
     # -- inside ----------------------------------------------------------------------------
 

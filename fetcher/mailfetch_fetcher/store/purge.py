@@ -19,12 +19,13 @@ from mailfetch_fetcher.store.locate import locate
 from mailfetch_fetcher.store.model import Owner
 from mailfetch_fetcher.store.opening import raise_if_held
 from mailfetch_fetcher.store.state import aside_pairs
+from mailfetch_fetcher.store.sweep import Sweeper
 from mailfetch_fetcher.store.target import Target
 
 ENTRIES = 20
 """Queue entries of one look: their bodies pass through the script."""
 LINES = 500
-"""Log lines, blobs or keys of one step."""
+"""Log lines or keys of one step."""
 
 
 def purge(target: Target, keys: ConnectionKeys, *, cluster_id: str, owner: Owner) -> int:
@@ -109,13 +110,10 @@ class Purge:
 
     def _remove_orphans(self) -> None:
         """Blobs whose entry a consumer deleted, whosever they were."""
-        stream, cursor = self._keys.stream, None
-        while cursor != 0:
+        sweeper = Sweeper(self._keys.stream)
+        while not sweeper.went_round:
             self._hold()
-            position, flat = self._link.call("HSCAN", stream.blobs, cursor or 0, "COUNT", LINES)
-            cursor = int(position)
-            blobs = [stream.blob(blob.decode()) for blob in flat[::2]]
-            self._run(scripts.SWEEP, [stream.queue, stream.blobs, *blobs], flat)
+            sweeper.sweep(self._link)
 
     def _run(self, script: str, keys: list[str], args: list[Any]) -> Any:
         return self._link.call(*scripts.evaluate(script, keys=keys, args=args))

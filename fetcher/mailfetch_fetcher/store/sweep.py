@@ -2,11 +2,8 @@
 
 from typing import Any
 
-import redis
-
 from mailfetch_fetcher.contract.keys import StreamKeys
 from mailfetch_fetcher.store import scripts
-from mailfetch_fetcher.store.failures import error_text, refused
 from mailfetch_fetcher.store.link import Link
 
 COUNT = 200
@@ -14,9 +11,14 @@ COUNT = 200
 
 
 class Sweeper:
-    """Goes round the blobs that commits have taken over, some at each call. Blobs without an entry yet have a TTL."""
+    """Goes round the blobs that commits have taken over, some at each call. Blobs without an entry yet have a TTL.
+
+    Attributes:
+        went_round: The last call came to the end of them.
+    """
 
     def __init__(self, keys: StreamKeys) -> None:
+        self.went_round = False
         self._keys = keys
         self._cursor = 0
 
@@ -24,16 +26,15 @@ class Sweeper:
         """Removes what is orphaned among the next blobs; returns how many.
 
         Raises:
-            StoreError: Redis refuses, or the link failed.
+            redis.ResponseError: Redis refuses.
+            StoreError: the link failed.
         """
         keys = self._keys
-        try:
-            cursor, flat = link.call("HSCAN", keys.blobs, self._cursor, "COUNT", COUNT)
-            self._cursor = int(cursor)
-            if not flat:
-                return 0
-            names = [keys.queue, keys.blobs, *(keys.blob(blob.decode()) for blob in flat[::2])]
-            args: list[Any] = list(flat)
-            return int(link.call(*scripts.evaluate(scripts.SWEEP, keys=names, args=args)))
-        except redis.ResponseError as e:
-            raise refused(error_text(e), doing="removing orphaned bodies of large mails") from None
+        cursor, flat = link.call("HSCAN", keys.blobs, self._cursor, "COUNT", COUNT)
+        self._cursor = int(cursor)
+        self.went_round = self._cursor == 0
+        if not flat:
+            return 0
+        names = [keys.queue, keys.blobs, *(keys.blob(blob.decode()) for blob in flat[::2])]
+        args: list[Any] = list(flat)
+        return int(link.call(*scripts.evaluate(scripts.SWEEP, keys=names, args=args)))
