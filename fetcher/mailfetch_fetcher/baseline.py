@@ -10,11 +10,8 @@ from datetime import UTC, datetime
 from mailfetch_fetcher.contract.spec import Backlog
 from mailfetch_fetcher.sources.source import Source
 from mailfetch_fetcher.store.mailbox import Mailbox
-from mailfetch_fetcher.store.model import Batch, LogLine
+from mailfetch_fetcher.store.model import STEADY, Batch, LogLine
 from mailfetch_fetcher.store.stage import Stage
-
-BASELINE = "Baseline"
-STEADY = "Steady"
 
 
 def since_of(backlog: Backlog) -> int | None:

@@ -1,14 +1,13 @@
 """How many mails an enabled connection would download now, and how sure that is. Reads only."""
 
-from mailfetch_fetcher.baseline import BASELINE, since_of
+from mailfetch_fetcher.baseline import since_of
 from mailfetch_fetcher.contract.assignment import Assignment
 from mailfetch_fetcher.contract.probe import Estimate
 from mailfetch_fetcher.names import is_flood
-from mailfetch_fetcher.reset import RESET
 from mailfetch_fetcher.sources.base import Snapshot
 from mailfetch_fetcher.sources.source import Source
 from mailfetch_fetcher.store import hashes
-from mailfetch_fetcher.store.model import State
+from mailfetch_fetcher.store.model import BASELINE, RESET, State
 from mailfetch_fetcher.store.read import LedgerView
 
 COMPARED = 100_000

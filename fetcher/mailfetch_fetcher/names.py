@@ -6,17 +6,16 @@ appear, and people are asked before everything is downloaded once more (`store.m
 
 from collections.abc import Callable
 
-from mailfetch_fetcher.baseline import STEADY
 from mailfetch_fetcher.clock import Clock
 from mailfetch_fetcher.contract.assignment import Assignment
 from mailfetch_fetcher.contract.report import NoticeReason
 from mailfetch_fetcher.errors import GateClosed
 from mailfetch_fetcher.memory import Memory
-from mailfetch_fetcher.reset import RESET, Approval
+from mailfetch_fetcher.reset import Approval
 from mailfetch_fetcher.sources.base import Snapshot
 from mailfetch_fetcher.sources.source import Source
 from mailfetch_fetcher.store.mailbox import Mailbox
-from mailfetch_fetcher.store.model import Batch, LogLine
+from mailfetch_fetcher.store.model import RESET, STEADY, Batch, LogLine
 from mailfetch_fetcher.store.prune import Pruned
 
 EVERY = 3600.0

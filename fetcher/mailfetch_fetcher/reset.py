@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from mailfetch_fetcher.baseline import STEADY
 from mailfetch_fetcher.committer import Committer
 from mailfetch_fetcher.contract.assignment import Assignment
 from mailfetch_fetcher.contract.report import NoticeReason
@@ -23,12 +22,11 @@ from mailfetch_fetcher.round import Round
 from mailfetch_fetcher.sources.base import Listed, Ref, Unreadable
 from mailfetch_fetcher.sources.source import Source
 from mailfetch_fetcher.store.mailbox import Mailbox
-from mailfetch_fetcher.store.model import Batch, LogLine, State
+from mailfetch_fetcher.store.model import RESET, STEADY, Batch, LogLine, State
 from mailfetch_fetcher.transfer import Transfer, without_cursor
 from mailfetch_fetcher.translate import Translation
 
 log = logging.getLogger(__name__)
-RESET = "Reset"
 KEPT = 10_000
 """Refs of unknown mails that one walk keeps; of more of them only the number, and a second walk downloads them."""
 

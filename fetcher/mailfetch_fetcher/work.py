@@ -18,11 +18,12 @@ from mailfetch_fetcher.progress import Meter
 from mailfetch_fetcher.pulse import Pulse
 from mailfetch_fetcher.quarantine import Quarantine
 from mailfetch_fetcher.refetch import REQUEST, Refetch
-from mailfetch_fetcher.reset import RESET, Reset, approval_of
+from mailfetch_fetcher.reset import Reset, approval_of
 from mailfetch_fetcher.round import Round
 from mailfetch_fetcher.sources.base import Opened
 from mailfetch_fetcher.sources.source import Source
 from mailfetch_fetcher.store.mailbox import Mailbox
+from mailfetch_fetcher.store.model import BASELINE, RESET
 from mailfetch_fetcher.transfer import Transfer
 
 log = logging.getLogger(__name__)
@@ -136,7 +137,7 @@ class Work:
             GateClosed: MailboxReset.
         """
         state = self._mailbox.state
-        if state.phase == baseline.BASELINE:
+        if state.phase == BASELINE:
             baseline.carry_out(self._source, self._mailbox, self._assignment.spec.backlog, check=self._pulse.check)
         elif not self._source.by_name:
             why = self._source.changed(state.cursor, anchor=state.anchor, digest=self._mailbox.digest)

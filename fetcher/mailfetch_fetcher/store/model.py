@@ -4,12 +4,22 @@ import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from mailfetch_fetcher.sources.base import ActionKind
 
 INLINE = 64 * 1024
 """Bytes: bodies up to this stand in the entry, larger ones in a blob."""
+
+# The phases; the scripts take and purge_hold know the last two by their texts.
+BASELINE: Final = "Baseline"
+"""Phase of a state of which nothing was downloaded yet: `spec.backlog` is still to be carried out."""
+STEADY: Final = "Steady"
+"""Phase in which the cursor counts."""
+RESET: Final = "Reset"
+"""How a phase begins in which mails must be recognised anew before the cursor counts again: `Reset <what>`."""
+PURGING: Final = "Purge"
+"""Phase of a state whose keys are being removed: nothing goes on from it any more."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -157,7 +167,7 @@ class Batch:
         log: Log lines beyond the commit's own.
         quarantine: Records that are put or replaced.
         released: Refs whose record goes.
-        phase: New phase of the state: `Baseline`, `Steady`, or `Reset <what>`.
+        phase: New phase of the state: `BASELINE`, `STEADY`, or one that begins with `RESET`.
         gate_epoch: The approval that was used up by this.
         refetch: New value of the state's field (JSON of value and position).
         group_seen: New value of the state's field.
@@ -194,8 +204,7 @@ class State:
         anchor: `<uid>:<fingerprint>` of the last committed mail, or empty.
         hash_key: Key of the ledger's hashes.
         messages: Mails ever committed (from `:stats`).
-        phase: `Baseline` (nothing was downloaded yet, `spec.backlog` is still to be carried out), `Steady`, or
-            `Reset <what>` (mails must be recognised anew before the cursor counts again).
+        phase: `BASELINE`, `STEADY`, `PURGING`, or one that begins with `RESET`.
         refetch: JSON of the last refetch request and how far it came, or empty.
         group_seen: JSON of what was last seen of the consumer group of `Acknowledged`, or empty.
         reset_approved: People approved again after the reset began: nothing more is asked.
@@ -214,7 +223,7 @@ class State:
     hash_key: bytes
     messages: int = 0
     went_back: int = 0
-    phase: str = "Steady"
+    phase: str = STEADY
     refetch: str = ""
     group_seen: str = ""
     reset_approved: bool = False

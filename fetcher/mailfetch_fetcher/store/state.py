@@ -7,13 +7,10 @@ from typing import Any, Literal
 
 from mailfetch_fetcher.contract.keys import BUCKETS, ConnectionKeys
 from mailfetch_fetcher.errors import GateClosed, Pace, StoreError
-from mailfetch_fetcher.store.model import State
+from mailfetch_fetcher.store.model import BASELINE, PURGING, RESET, STEADY, State
 
 FORMAT = 1
 """Layout of all keys of a connection; a newer one must not be touched by an older program."""
-
-PURGING = "Purge"
-"""Phase of a state whose keys are being removed: nothing goes on from it any more."""
 
 Step = Literal["create", "replace", "take"]
 
@@ -70,7 +67,7 @@ def decode_state(fields: Mapping[str, str], *, messages: int = 0) -> State | Non
             anchor=fields["anchor"],
             hash_key=bytes.fromhex(fields["hashKey"]),
             messages=messages,
-            phase=fields.get("phase", "Steady"),
+            phase=fields.get("phase", STEADY),
             refetch=fields.get("refetch", ""),
             group_seen=fields.get("groupSeen", ""),
         )
@@ -145,7 +142,7 @@ def went_back(state: State, wish: Wish) -> int:
 
 def is_reset_approved(state: State, wish: Wish) -> bool:
     """People approved anew after a reset began; `state` as it is after it was taken."""
-    return state.phase.startswith("Reset") and wish.gate_epoch > state.gate_epoch
+    return state.phase.startswith(RESET) and wish.gate_epoch > state.gate_epoch
 
 
 def new_state(wish: Wish, *, created: str) -> list[Any]:
@@ -160,7 +157,7 @@ def new_state(wish: Wish, *, created: str) -> list[Any]:
         "epoch": 0,
         "seq": 0,
         "tip": secrets.token_hex(8),
-        "phase": "Baseline" if wish.baseline else "Steady",
+        "phase": BASELINE if wish.baseline else STEADY,
         "cursor": "",
         "anchor": "",
         "hashKey": secrets.token_hex(16),
