@@ -5,16 +5,13 @@ fetched without PEEK ends the test with an error in `faults`. All commands are k
 """
 
 import socket
-import ssl
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
 
 from tests.servers.certs import Certificates
+from tests.servers.fakeserver import CUT, SILENCE, FakeServer
 from tests.servers.imapfake_mailbox import FakeFolder, FakeMail, VastFolder
-from tests.servers.imapfake_session import CUT, SILENCE, Session
+from tests.servers.imapfake_session import Session
 
 __all__ = ["CUT", "SILENCE", "FakeFolder", "FakeImap", "FakeMail", "Quirks", "VastFolder"]
 
@@ -55,60 +52,22 @@ class Quirks:
     """UID and all other items behind the body."""
 
 
-class FakeImap:
-    """Listens on a free port of 127.0.0.1; user `user`, password `pass`."""
+class FakeImap(FakeServer[Session]):
+    quirks: Quirks
 
     def __init__(self, quirks: Quirks | None = None, *, certificates: Certificates | None = None) -> None:
         self.quirks = quirks or Quirks()
         self.folders = {"INBOX": FakeFolder()}
-        self.commands: list[str] = []
-        self.secrets: list[bytes] = []
-        self.faults: list[str] = []
-        self.told = threading.Condition()
-        self._certificates = certificates
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listener.getsockname()[1])
-        self.sessions: list[Session] = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for session in self.sessions:
-            session.end()
-        if error is None and self.faults:
-            raise AssertionError(f"the fake server saw: {self.faults}")
+        super().__init__(certificates=certificates)
 
     @property
     def inbox(self) -> FakeFolder:
         return self.folders["INBOX"]
-
-    def await_command(self, name: str) -> None:
-        """Returns when a command of that name was received."""
-        with self.told:
-            assert self.told.wait_for(lambda: any(c.startswith(name) for c in self.commands), timeout=60), self.commands
 
     def push(self, line: bytes) -> None:
         """Says something unasked on every connection."""
         for session in self.sessions:
             session.send(line)
 
-    def context(self) -> ssl.SSLContext:
-        assert self._certificates is not None
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self._certificates.certificate("server"), self._certificates.key("server"))
-        return context
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                sock, _ = self._listener.accept()
-            except OSError:
-                return
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            session = Session(self, sock)
-            self.sessions.append(session)
-            threading.Thread(target=session.run, daemon=True).start()
+    def session(self, sock: socket.socket) -> Session:
+        return Session(self, sock)

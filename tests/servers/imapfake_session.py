@@ -1,28 +1,24 @@
 """One connection to the scripted IMAP server (imapfake.py): reads commands, answers them, with quirks."""
 
 import base64
-import contextlib
 import re
 import socket
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from tests.servers.fakeserver import SILENCE, FakeSession
 from tests.servers.imapfake_fetch import answer, words_of
 from tests.servers.imapfake_mailbox import FakeFolder, FakeMail, fits, ranges
 
 if TYPE_CHECKING:
     from tests.servers.imapfake import FakeImap, Quirks
 
-SILENCE = b"\0silence"
-"""As an answer: none at all, the connection stays open."""
-CUT = b"\0cut"
-"""In an answer: what stands before it is sent, then the connection ends."""
 
+class Session(FakeSession):
+    server: "FakeImap"
 
-class Session:
     def __init__(self, server: "FakeImap", sock: socket.socket) -> None:
-        self.server = server
-        self.sock = sock
+        super().__init__(server, sock)
         self.file = sock.makefile("rb")
         self.tag = b""
         self.folder = FakeFolder()
@@ -32,31 +28,12 @@ class Session:
     def quirks(self) -> "Quirks":
         return self.server.quirks
 
-    def run(self) -> None:
-        try:
-            self.send(self.quirks.greeting)
-            while line := self.file.readline():
-                if not re.fullmatch(rb"[ -~]* [ -~\x80-\xff]+\r\n", line):
-                    continue  # no command: the end of an IDLE that was never begun, or TLS in the wrong place
-                self.tag, _, text = line.rstrip(b"\r\n").partition(b" ")
-                self._command(text.decode("utf-8", "surrogateescape"))
-        except AssertionError as e:
-            self.server.faults.append(f"{self.server.commands[-1]}: {e}")
-        except OSError:
-            pass  # cut, by us or by the client
-        finally:
-            self.end()
-
-    def end(self) -> None:
-        with contextlib.suppress(OSError):
-            socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
-
-    def send(self, data: bytes) -> None:
-        before, cut, _ = data.partition(CUT)
-        self.sock.sendall(before)
-        if cut:
-            self.end()
-            raise OSError("cut")
+    def serve(self) -> None:
+        while line := self.file.readline():
+            if not re.fullmatch(rb"[ -~]* [ -~\x80-\xff]+\r\n", line):
+                continue  # no command: the end of an IDLE that was never begun, or TLS in the wrong place
+            self.tag, _, text = line.rstrip(b"\r\n").partition(b" ")
+            self._command(text.decode("utf-8", "surrogateescape"))
 
     def ok(self, text: bytes = b"done") -> None:
         self.send(self.tag + b" OK " + text + b"\r\n")
@@ -64,9 +41,7 @@ class Session:
     def _command(self, text: str) -> None:
         words = text.split(" ")
         name = " ".join(words[:2]).upper() if words[0].upper() == "UID" else words[0].upper()
-        with self.server.told:
-            self.server.commands.append(text)
-            self.server.told.notify_all()
+        self.server.record(text)
         scripted = self.quirks.answers.get(name, self.quirks.faults_at.get(len(self.server.commands)))
         if scripted is not None:
             if scripted != SILENCE:

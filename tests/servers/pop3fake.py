@@ -5,15 +5,12 @@ without PIPELINING end the test with an error in `faults`. All commands are kept
 """
 
 import socket
-import ssl
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
 
 from tests.servers.certs import Certificates
-from tests.servers.pop3fake_session import CUT, SILENCE, Session
+from tests.servers.fakeserver import CUT, SILENCE, FakeServer
+from tests.servers.pop3fake_session import Session
 
 __all__ = ["CUT", "SILENCE", "FakePop3", "Pop3Quirks", "PopMail"]
 
@@ -50,35 +47,14 @@ class Pop3Quirks:
     line_end: bytes = b"\r\n"
 
 
-class FakePop3:
-    """Listens on a free port of 127.0.0.1; user `user`, password `pass`."""
+class FakePop3(FakeServer[Session]):
+    quirks: Pop3Quirks
 
     def __init__(self, quirks: Pop3Quirks | None = None, *, certificates: Certificates | None = None) -> None:
         self.quirks = quirks or Pop3Quirks()
         self.mails: list[PopMail] = []
-        self.commands: list[str] = []
-        self.secrets: list[bytes] = []
-        self.faults: list[str] = []
-        self.sent = 0
-        """Bytes that the server has sent."""
-        self.told = threading.Condition()
-        self._certificates = certificates
         self._next = 0
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listener.getsockname()[1])
-        self.sessions: list[Session] = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for session in self.sessions:
-            session.end()
-        if error is None and self.faults:
-            raise AssertionError(f"the fake server saw: {self.faults}")
+        super().__init__(certificates=certificates)
 
     def add(self, *raws: bytes, uidl: bytes = b"", size: int | None = None) -> None:
         """Adds mails, each with a UIDL of its own unless one is given."""
@@ -95,24 +71,5 @@ class FakePop3:
         """How often a command was received."""
         return sum(command.split(" ")[0] == name for command in self.commands)
 
-    def await_command(self, name: str) -> None:
-        """Returns when a command of that name was received."""
-        with self.told:
-            assert self.told.wait_for(lambda: self.count(name) > 0, timeout=60), self.commands
-
-    def context(self) -> ssl.SSLContext:
-        assert self._certificates is not None
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self._certificates.certificate("server"), self._certificates.key("server"))
-        return context
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                sock, _ = self._listener.accept()
-            except OSError:
-                return
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            session = Session(self, sock)
-            self.sessions.append(session)
-            threading.Thread(target=session.run, daemon=True).start()
+    def session(self, sock: socket.socket) -> Session:
+        return Session(self, sock)

@@ -1,26 +1,24 @@
 """One connection to the scripted POP3 server (pop3fake.py): reads commands, answers them, with quirks."""
 
 import base64
-import contextlib
 import re
 import socket
 from typing import TYPE_CHECKING
 
+from tests.servers.fakeserver import SILENCE, FakeSession
+
 if TYPE_CHECKING:
     from tests.servers.pop3fake import FakePop3, Pop3Quirks, PopMail
 
-SILENCE = b"\0silence"
-"""As an answer: none at all, the connection stays open."""
-CUT = b"\0cut"
-"""In an answer: what stands before it is sent, then the connection ends."""
 _SECRET = ("USER", "PASS")
 _EARLY = ("CAPA", "STLS", "UTF8", "AUTH", "USER", "PASS", "QUIT")
 
 
-class Session:
+class Session(FakeSession):
+    server: "FakePop3"
+
     def __init__(self, server: "FakePop3", sock: socket.socket) -> None:
-        self.server = server
-        self.sock = sock
+        super().__init__(server, sock)
         self.buffer = b""
         self.deaf = False
         self.user = b""
@@ -33,29 +31,9 @@ class Session:
     def quirks(self) -> "Pop3Quirks":
         return self.server.quirks
 
-    def run(self) -> None:
-        try:
-            self.send(self.quirks.greeting)
-            while line := self._line():
-                self._command(line.rstrip(b"\r\n"))
-        except AssertionError as e:
-            self.server.faults.append(f"{self.server.commands[-1]}: {e}")
-        except OSError:
-            pass  # cut, by us or by the client
-        finally:
-            self.end()
-
-    def end(self) -> None:
-        with contextlib.suppress(OSError):
-            socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
-
-    def send(self, data: bytes) -> None:
-        before, cut, _ = data.partition(CUT)
-        self.server.sent += len(before)
-        self.sock.sendall(before)
-        if cut:
-            self.end()
-            raise OSError("cut")
+    def serve(self) -> None:
+        while line := self._line():
+            self._command(line.rstrip(b"\r\n"))
 
     def ok(self, text: bytes = b"done") -> None:
         self.send(b"+OK " + text + self.quirks.line_end)
@@ -79,9 +57,7 @@ class Session:
         word, _, rest = line.partition(b" ")
         name = word.decode("latin-1").upper()
         shown = name if name in _SECRET else line.decode("utf-8", "replace")
-        with self.server.told:
-            self.server.commands.append(shown)
-            self.server.told.notify_all()
+        self.server.record(shown)
         assert self.quirks.pipelining or not self.buffer, "sent ahead without PIPELINING"
         answer = self.quirks.answers.get(shown, self.quirks.answers.get(name))
         if answer is not None:

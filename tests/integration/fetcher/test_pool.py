@@ -12,8 +12,8 @@ from mailfetch_fetcher.memory import Memory
 from mailfetch_fetcher.session import Session
 from tests.integration.fetcher.helpers import NAMESPACE, Account, Fetcher, assignment, bodies, fetcher_on
 from tests.servers import mailgen
+from tests.servers.fakeserver import SILENCE
 from tests.servers.imapfake import FakeImap
-from tests.servers.imapfake_session import SILENCE
 from tests.servers.proxy import FaultProxy
 from tests.servers.redis import RedisServer, wait_until
 
