@@ -44,9 +44,22 @@ def trim_queue(link: Link, *, keys: ConnectionKeys, owner: str, policy: QueuePol
         Fenced: another owner.
         StoreError: Redis refuses.
     """
+    try:
+        return _trim(link, keys, owner, _bounds(policy, read_time(link.call("TIME"))), forced)
+    except redis.ResponseError as e:
+        raise refused(error_text(e), doing="trimming the queue") from None
+
+
+def _bounds(policy: QueuePolicy, now: int) -> list[Any]:
+    """What is old, for all looks of one call: what grows old while they last waits for the next one."""
+    old = now - policy.queue_seconds * 1000
+    return [old, rfc3339(datetime.fromtimestamp(old / 1000, UTC)), now - policy.log_seconds * 1000, LOG_LINES]
+
+
+def _trim(link: Link, keys: ConnectionKeys, owner: str, bounds: list[Any], forced: int) -> Trimmed:
     removed, start, count, holder = 0, "-", 1, ""  # mostly the first entry says that there is nothing to do
     for _ in range(LOOKS):
-        reply = _look(link, keys, owner, policy, [max(forced - removed, 0), start, count])
+        reply = _look(link, keys, [owner, *bounds, max(forced - removed, 0), start, count])
         kind, *rest = (item.decode() for item in reply)
         if kind == "FENCED":
             raise Fenced("another fetcher has taken over the mailbox")
@@ -65,21 +78,14 @@ def trim_queue(link: Link, *, keys: ConnectionKeys, owner: str, policy: QueuePol
     return Trimmed(removed=removed, why=f"the oldest entries still wait for {holder}" if holder else "")
 
 
-def _look(link: Link, keys: ConnectionKeys, owner: str, policy: QueuePolicy, where: list[Any]) -> list[bytes]:
+def _look(link: Link, keys: ConnectionKeys, args: list[Any]) -> list[bytes]:
     """One run of the script, over the outboxes of all connections that are registered now."""
     stream = keys.stream
-    try:
-        now = read_time(link.call("TIME"))
-        names = sorted(name.decode() for name in link.call("HKEYS", stream.connections))
-        outboxes = [stream.connection(name).outbox for name in names]
-        script_keys = [keys.state, stream.queue, stream.log, stream.connections, stream.marks, *outboxes]
-        old, old_lines = now - policy.queue_seconds * 1000, now - policy.log_seconds * 1000
-        committed = rfc3339(datetime.fromtimestamp(old / 1000, UTC))
-        args = [owner, old, committed, old_lines, LOG_LINES, *where, *names]
-        reply: list[bytes] = link.call(*scripts.evaluate(scripts.TRIM, keys=script_keys, args=args))
-        return reply
-    except redis.ResponseError as e:
-        raise refused(error_text(e), doing="trimming the queue") from None
+    names = sorted(name.decode() for name in link.call("HKEYS", stream.connections))
+    outboxes = [stream.connection(name).outbox for name in names]
+    script_keys = [keys.state, stream.queue, stream.log, stream.connections, stream.marks, *outboxes]
+    reply: list[bytes] = link.call(*scripts.evaluate(scripts.TRIM, keys=script_keys, args=[*args, *names]))
+    return reply
 
 
 def read_time(reply: list[bytes]) -> int:
