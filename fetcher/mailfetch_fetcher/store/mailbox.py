@@ -80,7 +80,7 @@ class Mailbox(Life):
         """Takes out of the ledger what is for good no longer in the mailbox (`store.md` 39).
 
         Args:
-            listed: The names of all mails in the mailbox: a complete list. An empty one changes nothing.
+            listed: The names of all mails in the mailbox: a complete list. By an empty one only what we deleted goes.
             now: Seconds since 1970.
         """
         with self._life():
