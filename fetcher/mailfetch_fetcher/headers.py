@@ -55,13 +55,18 @@ def raw_fields(raw: bytes) -> dict[bytes, bytes]:
     """The five fields by their name in lower case: unfolded and stripped, otherwise as they are in the mail."""
     fields: dict[bytes, bytes] = {}
     for match in _FIELD.finditer(header_block(raw)):
-        fields.setdefault(match[1].lower(), _FOLD.sub(b"", match[2]).strip())
+        fields.setdefault(match[1].lower(), unfolded(match[2]))
     return fields
 
 
-def header_block(raw: bytes) -> bytes:
-    """Everything before the first empty line, or before `REACH`."""
-    head = raw[:REACH]
+def unfolded(value: bytes) -> bytes:
+    """What a field says: in one line and stripped, otherwise raw."""
+    return _FOLD.sub(b"", value).strip()
+
+
+def header_block(raw: bytes, *, reach: int = REACH) -> bytes:
+    """Everything before the first empty line, or before that many bytes. Identities are made of it: never change it."""
+    head = raw[:reach]
     if head.startswith((b"\r\n", b"\n")):
         return b""
     end = _END.search(head)

@@ -6,6 +6,8 @@ The same mail gives the same bytes on every way: whole, its beginning, its heade
 import hashlib
 import re
 
+from mailfetch_fetcher.headers import header_block, unfolded
+
 REACH = 256 * 1024
 """Bytes: a header is looked at only so far. More than mail servers let pass."""
 LONGEST_FIELD = 4 * 1024
@@ -13,11 +15,9 @@ LONGEST_FIELD = 4 * 1024
 _LONGEST_ID = 200
 """Bytes: of a longer Message-ID, its hash stands in the identity, so that many identities fit into memory."""
 
-_END = re.compile(rb"\r?\n\r?\n")
 _MESSAGE_ID = re.compile(rb"^message-id[ \t]*:([^\r\n]*(?:\r?\n[ \t][^\r\n]*)*)", re.IGNORECASE | re.MULTILINE)
 _STRANGE = re.compile(rb"[^!->@-~]+")
 """What servers show differently in a mail and in its header: blanks, line ends, what is not ASCII, question marks."""
-_FOLD = re.compile(rb"\r?\n(?=[ \t])")
 
 
 def identity(*, header: bytes, received: int | None, size: int, object_id: bytes) -> bytes:
@@ -31,7 +31,7 @@ def identity(*, header: bytes, received: int | None, size: int, object_id: bytes
     """
     if object_id:
         return b"object " + object_id
-    block = header_block(header)
+    block = header_block(header, reach=REACH)
     if found := _STRANGE.sub(b"?", message_id(block)):
         if len(found) > _LONGEST_ID:
             found = b"sha256:" + hashlib.sha256(found).hexdigest().encode()
@@ -39,16 +39,7 @@ def identity(*, header: bytes, received: int | None, size: int, object_id: bytes
     return b"header " + hashlib.sha256(_STRANGE.sub(b"?", block)).hexdigest().encode()
 
 
-def header_block(raw: bytes) -> bytes:
-    """Everything before the first empty line, or before `REACH`."""
-    head = raw[:REACH]
-    if head.startswith((b"\r\n", b"\n")):
-        return b""
-    end = _END.search(head)
-    return head[: end.start()] if end else head.rstrip(b"\r\n")
-
-
 def message_id(block: bytes) -> bytes:
     """The first field Message-ID of a header: unfolded and stripped, otherwise raw; empty without one."""
     match = _MESSAGE_ID.search(block)
-    return _FOLD.sub(b"", match[1]).strip() if match else b""
+    return unfolded(match[1]) if match else b""

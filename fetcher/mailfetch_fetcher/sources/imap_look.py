@@ -3,8 +3,9 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from mailfetch_fetcher.headers import header_block
 from mailfetch_fetcher.sources.imap_answers import Items, items, pieces, uid_and_size, uid_set
-from mailfetch_fetcher.sources.imap_identity import LONGEST_FIELD, REACH, header_block, identity, message_id
+from mailfetch_fetcher.sources.imap_identity import LONGEST_FIELD, REACH, identity, message_id
 from mailfetch_fetcher.sources.imap_walk import Query, Row
 from mailfetch_fetcher.sources.imap_wire import Answer, Wire
 from mailfetch_fetcher.sources.source import Digest
@@ -72,7 +73,7 @@ def _seen(found: Items, header: bytes) -> Seen:
         received=found.received,
         identity=told(found.object_id),
         copy_identity=told(b""),
-        message_id=message_id(header_block(header))[:LONGEST_FIELD],
+        message_id=message_id(header_block(header, reach=REACH))[:LONGEST_FIELD],
     )
 
 
@@ -87,7 +88,7 @@ def _read_identity(answer: Answer) -> Row:
     field = answer.body or b""
     told = b""
     complete = found.size >= 0 and found.received is not None
-    if found.object_id or (complete and len(field) <= LONGEST_FIELD and message_id(header_block(field))):
+    if found.object_id or (complete and len(field) <= LONGEST_FIELD and message_id(header_block(field, reach=REACH))):
         told = identity(header=field, received=found.received, size=found.size, object_id=found.object_id)
     return Row(found.uid, found.size, found.received, told)
 

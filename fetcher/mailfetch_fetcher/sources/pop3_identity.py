@@ -5,7 +5,7 @@ import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from mailfetch_fetcher.headers import raw_fields
+from mailfetch_fetcher.headers import header_block, raw_fields
 
 REACH = 68 * 1024
 """Bytes of a mail that are looked at."""
@@ -13,7 +13,6 @@ _COUNTED = 64 * 1024
 """Bytes that count after rewriting: less than `REACH`, so that fields that come and go do not move the end."""
 _REWRITTEN = frozenset((b"status", b"x-status", b"x-uidl", b"x-keywords", b"x-imap", b"content-length"))
 """Fields that servers add or change after a mail was read (qpopper, mbox)."""
-_END = re.compile(rb"\r?\n\r?\n")
 _NEXT_FIELD = re.compile(rb"\r?\n(?![ \t])")
 _OLDEST = datetime(1980, 1, 1, tzinfo=UTC)
 """Nobody wrote mail with a correct clock before: an older date is that of a clock that was never set."""
@@ -25,7 +24,8 @@ def identity(head: bytes) -> bytes:
     Args:
         head: The beginning of the mail, at least `REACH` bytes of it or all.
     """
-    fields = (b" ".join(field.split()) for field in _NEXT_FIELD.split(_header(head)))
+    block = header_block(head, reach=REACH)
+    fields = (b" ".join(field.split()) for field in _NEXT_FIELD.split(block))
     kept = [field for field in fields if field.partition(b":")[0].rstrip().lower() not in _REWRITTEN]
     return b"header " + hashlib.sha256(b"\n".join(kept)[:_COUNTED]).hexdigest().encode()
 
@@ -40,11 +40,3 @@ def written(head: bytes) -> float | None:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)  # -0000: the zone is not known
     return moment.timestamp() if moment >= _OLDEST else None
-
-
-def _header(head: bytes) -> bytes:
-    head = head[:REACH]
-    if head.startswith((b"\r\n", b"\n")):
-        return b""
-    end = _END.search(head)
-    return head[: end.start()] if end else head.rstrip(b"\r\n")
