@@ -1,32 +1,24 @@
 """A TCP proxy that breaks connections at the byte where a test wants it."""
 
-import contextlib
 import socket
 import threading
 import time
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal
+
+from tests.servers.forwarder import Forwarder, Pair
 
 Direction = Literal["to_server", "to_client"]
 
 
-class _Pair:
-    """One proxied connection."""
-
-    def __init__(self, client: socket.socket, server: socket.socket) -> None:
-        self.client = client
-        self.server = server
-        self.tail = b""
-        self.swallow = False
-
-    def close(self) -> None:
-        for sock in (self.client, self.server):
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-            sock.close()
+@dataclass(eq=False, kw_only=True)
+class _Pair(Pair):
+    tail: bytes = b""
+    swallow: bool = False
 
 
-class FaultProxy:
+class FaultProxy(Forwarder[_Pair]):
     """Forwards `port` to a server on this machine; the faults below happen once and then are over.
 
     Attributes:
@@ -38,20 +30,14 @@ class FaultProxy:
     """
 
     def __init__(self, target_port: int, *, host: str = "127.0.0.1", listen: str = "127.0.0.1") -> None:
-        self._target = (host, target_port)
-        self._lock = threading.Lock()
-        self._pairs: set[_Pair] = set()
         self._cut: dict[Direction, int] = {}
         self._pattern = b""
         self._open = threading.Event()
         self._open.set()
-        self._listener = socket.create_server((listen, 0))
-        self.port = int(self._listener.getsockname()[1])
         self.passed: dict[Direction, int] = {"to_server": 0, "to_client": 0}
         self.faults = 0
         self.delay = 0.0
-        self.refuse = False
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__((host, target_port), listen=listen)
 
     def __enter__(self) -> "FaultProxy":
         return self
@@ -73,13 +59,6 @@ class FaultProxy:
         with self._lock:
             self._pattern = pattern
 
-    def cut(self) -> None:
-        """Cuts all connections now."""
-        with self._lock:
-            pairs, self._pairs = self._pairs, set()
-        for pair in pairs:
-            pair.close()
-
     def freeze(self) -> None:
         """Nothing passes any more, but nothing is closed either; `thaw` lets it pass."""
         self._open.clear()
@@ -89,48 +68,25 @@ class FaultProxy:
         self._open.set()
 
     def close(self) -> None:
-        """Ends the proxy."""
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        """Ends the proxy, and a freeze."""
         self.thaw()
-        self.cut()
+        super().close()
 
     # -- inside ----------------------------------------------------------------------------
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            if self.refuse:
-                client.close()
-                continue
-            try:
-                server = socket.create_connection(self._target)
-            except OSError:
-                client.close()
-                continue
-            pair = _Pair(client, server)
-            with self._lock:
-                self._pairs.add(pair)
-            threading.Thread(target=self._pump, args=(pair, client, server, "to_server"), daemon=True).start()
-            threading.Thread(target=self._pump, args=(pair, server, client, "to_client"), daemon=True).start()
+    def _paired(self, client: socket.socket, server: socket.socket) -> _Pair:
+        return _Pair(client=client, server=server)
 
-    def _pump(self, pair: _Pair, source: socket.socket, sink: socket.socket, direction: Direction) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                self._open.wait()
-                if self.delay:
-                    time.sleep(self.delay)
-                data, cut = self._admit(pair, data, direction)
-                sink.sendall(data)
-                if cut:
-                    break
-        with self._lock:
-            self._pairs.discard(pair)
-        pair.close()
+    def _forward(self, pair: _Pair, *, upwards: bool) -> None:
+        source, sink = (pair.client, pair.server) if upwards else (pair.server, pair.client)
+        while data := source.recv(65536):
+            self._open.wait()
+            if self.delay:
+                time.sleep(self.delay)
+            data, cut = self._admit(pair, data, "to_server" if upwards else "to_client")
+            sink.sendall(data)
+            if cut:
+                return
 
     def _admit(self, pair: _Pair, data: bytes, direction: Direction) -> tuple[bytes, bool]:
         """What may pass, and whether the connection ends then."""
