@@ -177,7 +177,7 @@ class Pop3Source:
         if any(action.kind != "Delete" for action in actions):
             return [Outcome(action=a, result="dropped", detail=f"POP3 cannot {a.kind}") for a in actions]
         session = self._ready()
-        if not self._harmless(session):
+        if not session.quit_is_harmless(self._names.are_known):
             self._end(session)  # what it has read must not be removed by its QUIT: another one deletes
             session = self._ready()
         return Deleting(session, digest=digest, confirm=confirm, are_known=self._names.are_known).run(actions)
@@ -187,7 +187,7 @@ class Pop3Source:
         session, self._session = self._session, None
         if session is None or session.ended:
             return
-        if not session.retrieved or (self._harmless(session) and durable()):
+        if not session.retrieved or (session.quit_is_harmless(self._names.are_known) and durable()):
             session.quit()
         self._end(session)
 
@@ -256,10 +256,6 @@ class Pop3Source:
         if self._closed:
             with contextlib.suppress(OSError):
                 shut()
-
-    def _harmless(self, session: Pop3Session) -> bool:
-        """QUIT removes nothing that is not downloaded, once that is durable (`store.md` hazard 22)."""
-        return not session.spoiled and self._names.are_known(session.unsaved_names())
 
     # ---- windows ----
 

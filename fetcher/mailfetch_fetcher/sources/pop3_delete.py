@@ -13,16 +13,17 @@ from typing import Literal
 from mailfetch_fetcher.sources.base import Outcome, PendingAction
 from mailfetch_fetcher.sources.pop3_errors import Refused
 from mailfetch_fetcher.sources.pop3_identity import identity
-from mailfetch_fetcher.sources.pop3_session import Pop3Session
+from mailfetch_fetcher.sources.pop3_session import AreKnown, Pop3Session
 from mailfetch_fetcher.sources.source import Digest
 
 _Wanted = dict[int, list[PendingAction]]
 """Actions by the position of their mail."""
-AreKnown = Callable[[Sequence[bytes]], bool]
-"""The ledger knows all of these names."""
 
 GONE = "it is not in the mailbox any more"
 """`Outcome.detail` of a mail that was not listed: done, but not proven to be our doing."""
+
+_NOT_DURABLE = "a mail that is not downloaded yet was read in this session; it is tried again in another one"
+"""`Outcome.detail` where QUIT could remove more than what is to be deleted."""
 
 
 class Deleting:
@@ -49,9 +50,9 @@ class Deleting:
                 wanted.setdefault(position, []).append(action)
         wanted = self._without_strangers(wanted)
         wanted = self._without_first_twins(wanted)
-        if wanted and (why := self._must_not_quit()):
+        if wanted and not self._session.quit_is_harmless(self._are_known):
             for some in wanted.values():
-                self._settle(some, "failed", why)
+                self._settle(some, "failed", _NOT_DURABLE)
         elif wanted:
             self._delete(wanted)
         return [self._outcomes[action.member] for action in actions]
@@ -91,12 +92,6 @@ class Deleting:
             else:
                 kept[at] = actions
         return kept
-
-    def _must_not_quit(self) -> str:
-        """Why QUIT would be dangerous: a mail was retrieved that may not be durable (`store.md` hazard 22)."""
-        if not self._session.spoiled and self._are_known(self._session.unsaved_names()):
-            return ""
-        return "a mail that is not downloaded yet was read in this session; it is tried again in another one"
 
     # ---- deleting ----
 

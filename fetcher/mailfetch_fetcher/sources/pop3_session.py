@@ -4,7 +4,7 @@ QUIT is a change of the mailbox as soon as a mail was retrieved: Gmail never lis
 may delete it (`store.md` hazard 22). So the session keeps in mind which mails it retrieved and did not hand out.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from mailfetch_fetcher.errors import SourceError
 from mailfetch_fetcher.sources.pop3_capabilities import Capabilities
@@ -13,6 +13,9 @@ from mailfetch_fetcher.sources.pop3_errors import Refused
 from mailfetch_fetcher.sources.pop3_identity import REACH, identity
 from mailfetch_fetcher.sources.pop3_listing import Maildrop, read_maildrop
 from mailfetch_fetcher.sources.pop3_wire import AHEAD, Pop3Wire
+
+AreKnown = Callable[[Sequence[bytes]], bool]
+"""The ledger knows all of these names."""
 
 
 class Pop3Session:
@@ -61,11 +64,9 @@ class Pop3Session:
             for number, head in zip(some, heads, strict=True):
                 yield self._retrieve_head(number) if head is None and retrieve else head
 
-    def unsaved_names(self) -> list[bytes]:
-        """Names of the mails that were retrieved only for their header: they must be known before QUIT."""
-        if not self.unsaved:
-            return []
-        return [self.maildrop.name(at) for at, number in enumerate(self.maildrop.numbers) if number in self.unsaved]
+    def quit_is_harmless(self, are_known: AreKnown) -> bool:
+        """QUIT removes nothing that is not downloaded, once that is durable (`store.md` hazard 22)."""
+        return not self.spoiled and are_known(self._unsaved_names())
 
     def quit(self) -> str:
         """Ends the session with QUIT; why that failed, or an empty text. A lost answer is a failure, too."""
@@ -85,6 +86,12 @@ class Pop3Session:
         self.wire.close()
 
     # ---- inside ----
+
+    def _unsaved_names(self) -> list[bytes]:
+        """Names of the mails that were retrieved only for their header."""
+        if not self.unsaved:
+            return []
+        return [self.maildrop.name(at) for at, number in enumerate(self.maildrop.numbers) if number in self.unsaved]
 
     def _header_hashes(self, numbers: Sequence[int]) -> Iterator[bytes]:
         for head in self.heads(numbers, retrieve=True):
