@@ -5,9 +5,9 @@ those that were downloaded.
 """
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 
 from mailfetch_fetcher.contract.spec import Backlog
+from mailfetch_fetcher.contract.units import day
 from mailfetch_fetcher.sources.source import Source
 from mailfetch_fetcher.store.mailbox import Mailbox
 from mailfetch_fetcher.store.model import STEADY, Batch, LogLine
@@ -22,7 +22,7 @@ def since_of(backlog: Backlog) -> int | None:
     """
     if backlog.start_from != "Since":
         return None
-    return int(datetime.strptime(backlog.since, "%Y-%m-%d").replace(tzinfo=UTC).timestamp())
+    return day(backlog.since)
 
 
 def carry_out(source: Source, mailbox: Mailbox, backlog: Backlog, *, check: Callable[[], None]) -> None:

@@ -162,10 +162,7 @@ def _check_backlog(spec: Spec) -> None:
     backlog = spec.backlog
     if (backlog.start_from == "Since") != bool(backlog.since):
         raise ValueError("spec.backlog.since is required with startFrom: Since, and forbidden without it")
-    try:
-        since_of(backlog)
-    except ValueError:
-        raise ValueError(f"spec.backlog.since: '{backlog.since}' is not a date; write it as 2026-01-31") from None
+    _named("spec.backlog.since", lambda: since_of(backlog))
 
 
 def _check_duration(field: str, text: str, *, low: float, high: float, bounds: str) -> None:

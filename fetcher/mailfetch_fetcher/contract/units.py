@@ -1,6 +1,7 @@
-"""Durations, sizes and retention periods as they are written in manifests."""
+"""Durations, sizes, retention periods and days as they are written in manifests."""
 
 import re
+from datetime import UTC, datetime
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -45,3 +46,15 @@ def period(text: str) -> int:
     if not match:
         raise ValueError(f"'{text}' is not a period; write it as in 12h or 7d")
     return int(match[1]) * (86400 if match[2] == "d" else 3600)
+
+
+def day(text: str) -> int:
+    """The beginning (UTC) of a day such as `2026-01-31`, in seconds since 1970.
+
+    Raises:
+        ValueError: the text is not a date.
+    """
+    try:
+        return int(datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).timestamp())
+    except ValueError:
+        raise ValueError(f"'{text}' is not a date; write it as 2026-01-31") from None

@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
+from mailfetch_fetcher.contract.units import day
 from mailfetch_fetcher.sources import imap_errors as errors
 from mailfetch_fetcher.sources.base import Listed, Listing, Window
 from mailfetch_fetcher.sources.imap_answers import uid_and_size, uid_set
@@ -151,8 +151,8 @@ def _ranges(text: str) -> list[tuple[int, int]]:
 
 
 def _day(text: str) -> int:
-    """The beginning of a day (UTC) in seconds since 1970."""
+    """As `day`; the text of the error says what else can be asked for."""
     try:
-        return int(datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).timestamp())
+        return day(text)
     except ValueError as e:
         raise ValueError(f"'{text}' is no date; {_FORMS}") from e

@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
+from mailfetch_fetcher.contract.units import day
 from mailfetch_fetcher.sources.pop3_identity import written
 from mailfetch_fetcher.sources.pop3_session import Pop3Session
 from mailfetch_fetcher.sources.pop3_wire import AHEAD
@@ -24,7 +24,7 @@ def read_since(wanted: str) -> float:
             "own Date header) or quarantined"
         )
     try:
-        return datetime.strptime(match[1], "%Y-%m-%d").replace(tzinfo=UTC).timestamp()
+        return day(match[1])
     except ValueError:
         raise ValueError(f"'{match[1]}' is not a date; write it as since:2026-01-31") from None
 
