@@ -90,16 +90,6 @@ def bye(address: str, text: str) -> SourceError:
 # ---- login ----
 
 
-def insecure(settings: ImapSettings) -> SourceError:
-    """A password would travel in the clear without permission."""
-    return SourceError(
-        "InvalidConfiguration",
-        "spec.server.encryption None sends the password unencrypted; use TLS or StartTLS, or set "
-        "spec.server.allowInsecureLogin: true",
-        pace=Pace.CONFIGURATION,
-    )
-
-
 def no_password_login(settings: ImapSettings, mechanisms: Sequence[str]) -> SourceError:
     """The server takes no password here."""
     offered = ", ".join(mechanisms) or "nothing else"

@@ -51,7 +51,7 @@ def connect(
         SourceError: a stage failed; the message says what to change.
     """
     if settings.encryption == "None" and not settings.allow_insecure_login:
-        raise errors.insecure()
+        raise transport_errors.insecure()
     sock = reach_server(settings, context=context, observe=observe, reach=reach)
     wire = Pop3Wire(sock, address=settings.address, timeout=settings.timeout, alive=alive)
     try:

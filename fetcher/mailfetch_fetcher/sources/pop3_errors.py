@@ -125,16 +125,6 @@ def incomplete(address: str, told: int, listed: int) -> SourceError:
 # ---- login ----
 
 
-def insecure() -> SourceError:
-    """A password would travel in the clear without permission."""
-    return SourceError(
-        "InvalidConfiguration",
-        "spec.server.encryption None sends the password unencrypted; use TLS or StartTLS, or set "
-        "spec.server.allowInsecureLogin: true",
-        pace=Pace.CONFIGURATION,
-    )
-
-
 def no_password_login(settings: Pop3Settings, mechanisms: Sequence[str]) -> SourceError:
     """The server takes no password here."""
     if settings.encryption == "None":

@@ -103,6 +103,16 @@ def no_greeting(server: Server) -> SourceError:
 # ---- TLS ----
 
 
+def insecure() -> SourceError:
+    """A password would travel in the clear without permission."""
+    return SourceError(
+        "InvalidConfiguration",
+        "spec.server.encryption None sends the password unencrypted; use TLS or StartTLS, or set "
+        "spec.server.allowInsecureLogin: true",
+        pace=Pace.CONFIGURATION,
+    )
+
+
 def tls_failed(server: Server, error: OSError) -> SourceError:
     """The handshake did not succeed."""
     where, reason = server.address, str(getattr(error, "reason", "") or "")
