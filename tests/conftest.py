@@ -1,3 +1,4 @@
 """Fixtures that more than one folder of tests uses."""
 
 from tests.cluster.fixtures import *  # noqa: F403 - pytest finds fixtures by name
+from tests.servers.fixtures import *  # noqa: F403

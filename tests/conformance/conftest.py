@@ -14,18 +14,13 @@ import pytest
 
 from tests.conformance.fetching import Connection
 from tests.conformance.mailboxes import ENCRYPTIONS, NAMES, Encryption, Mailbox, Protocol, Server, running
-from tests.servers.certs import Certificates, make_certificates
+from tests.servers.certs import Certificates
 from tests.servers.redis import RedisServer
 
 PROTOCOLS: tuple[Protocol, ...] = ("IMAP", "POP3")
 EVERY = tuple(itertools.product(NAMES, PROTOCOLS, ENCRYPTIONS))
 STRONGEST: dict[str, Encryption] = {"popa3d": "None"}
 _numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="session")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return make_certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
-"""A real Dovecot, shared by the tests of this folder; every test takes users of its own."""
+"""Sources connected to a real Dovecot."""
 
 import dataclasses
-import itertools
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -9,34 +8,10 @@ import pytest
 from mailfetch_fetcher.sources.imap import ImapSource
 from mailfetch_fetcher.sources.imap_settings import ImapSettings
 from mailfetch_fetcher.tls import client_context
-from tests.servers.certs import Certificates, make_certificates
+from tests.servers.certs import Certificates
 from tests.servers.dovecot import Dovecot
 
 MakeSource = Callable[..., ImapSource]
-
-
-@pytest.fixture(scope="session")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return make_certificates(tmp_path_factory.mktemp("certificates"))
-
-
-@pytest.fixture(scope="session")
-def dovecot(certificates: Certificates) -> Iterator[Dovecot]:
-    with Dovecot(certificates) as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def numbers() -> Iterator[int]:
-    return itertools.count(1)
-
-
-@pytest.fixture
-def user(dovecot: Dovecot, numbers: Iterator[int]) -> str:
-    """A user with an empty mailbox."""
-    name = f"fresh{next(numbers)}@mail.test"
-    dovecot.add_user(name, "secret")
-    return name
 
 
 @pytest.fixture
@@ -60,15 +35,3 @@ def make_source(dovecot: Dovecot, certificates: Certificates) -> Iterator[MakeSo
     yield make
     for source in made:
         source.close()
-
-
-@pytest.fixture
-def open_source(make_source: MakeSource) -> MakeSource:
-    """The same, opened."""
-
-    def opened(user: str, **changes: object) -> ImapSource:
-        source = make_source(user, **changes)
-        source.open()
-        return source
-
-    return opened

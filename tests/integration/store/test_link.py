@@ -9,14 +9,9 @@ import redis
 from mailfetch_fetcher.errors import Pace, StoreError
 from mailfetch_fetcher.store.link import Link
 from mailfetch_fetcher.store.target import parse_target, tls_context
-from tests.servers.certs import Certificates, make_certificates
+from tests.servers.certs import Certificates
 from tests.servers.proxy import FaultProxy
 from tests.servers.redis import Kind, RedisServer, free_port
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return make_certificates(tmp_path_factory.mktemp("certificates"))
 
 
 def test_a_dead_link_stays_dead(server: RedisServer, proxy: FaultProxy) -> None:

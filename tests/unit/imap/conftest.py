@@ -9,16 +9,11 @@ import pytest
 from mailfetch_fetcher.sources.imap import ImapSource
 from mailfetch_fetcher.sources.imap_settings import ImapSettings
 from mailfetch_fetcher.tls import client_context
-from tests.servers.certs import Certificates, make_certificates
+from tests.servers.certs import Certificates
 from tests.servers.imapfake import FakeFolder, FakeImap
 from tests.servers.mailgen import mails, make_mail
 
 MakeSource = Callable[..., ImapSource]
-
-
-@pytest.fixture(scope="session")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return make_certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture
@@ -49,18 +44,6 @@ def make_source(server: FakeImap, certificates: Certificates) -> Iterator[MakeSo
     yield make
     for source in made:
         source.close()
-
-
-@pytest.fixture
-def open_source(make_source: MakeSource) -> MakeSource:
-    """The same, opened."""
-
-    def opened(**changes: object) -> ImapSource:
-        source = make_source(**changes)
-        source.open()
-        return source
-
-    return opened
 
 
 @pytest.fixture

@@ -8,16 +8,11 @@ import pytest
 from mailfetch_fetcher.sources.pop3 import Pop3Source
 from mailfetch_fetcher.sources.pop3_settings import Pop3Settings
 from mailfetch_fetcher.tls import client_context
-from tests.servers.certs import Certificates, make_certificates
+from tests.servers.certs import Certificates
 from tests.servers.ledger import Ledger
 from tests.servers.pop3fake import FakePop3
 
 MakeSource = Callable[..., Pop3Source]
-
-
-@pytest.fixture(scope="session")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return make_certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture
@@ -55,15 +50,3 @@ def make_source(server: FakePop3, certificates: Certificates) -> Iterator[MakeSo
     yield make
     for source in made:
         source.close()
-
-
-@pytest.fixture
-def open_source(make_source: MakeSource) -> MakeSource:
-    """The same, opened."""
-
-    def opened(**changes: object) -> Pop3Source:
-        source = make_source(**changes)
-        source.open()
-        return source
-
-    return opened
