@@ -2,26 +2,22 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
-from mailfetch_fetcher.errors import Pace, SourceError
+from mailfetch_fetcher.errors import SourceError
 from mailfetch_fetcher.sources.base import Message
 from mailfetch_fetcher.sources.imap import ImapSource
 from mailfetch_fetcher.tls import client_context
-from tests.servers.certs import Certificates, Kind
+from tests.integration.logins import *  # noqa: F403 - more tests
+from tests.integration.logins import failure
+from tests.servers.certs import Certificates
 from tests.servers.dovecot import Dovecot
 from tests.servers.imapfake_calls import never
 from tests.servers.mailgen import mails
 
 Make = Callable[..., ImapSource]
-
-
-def failure(source: ImapSource) -> SourceError:
-    with pytest.raises(SourceError) as caught:
-        source.open()
-    return caught.value
 
 
 def subjects(source: ImapSource) -> int:
@@ -45,40 +41,12 @@ def test_users_and_passwords_of_any_language(dovecot: Dovecot, open_source: Make
         assert subjects(open_source(name)) == 1
 
 
-def test_a_wrong_password_and_its_correction(dovecot: Dovecot, user: str, make_source: Make) -> None:
-    error = failure(make_source(user, password="wrong-password"))
-    assert (error.reason, error.pace) == ("AuthFailed", Pace.SLOW)
-    assert user in error.message
-    assert "wrong-password" not in error.message
-    make_source(user).open()
-
-
 def test_a_password_in_the_clear_is_refused_by_the_server(certificates: Certificates, make_source: Make) -> None:
     with Dovecot(certificates, listen="127.0.0.2", secure_only=True) as server:
         error = failure(make_source("user1@mail.test", server=server, encryption="None", allow_insecure_login=True))
         assert error.reason == "InvalidConfiguration"
         assert "LOGINDISABLED" in error.message
         make_source("user1@mail.test", server=server, encryption="StartTLS").open()
-
-
-@pytest.fixture(scope="module")
-def changing(certificates: Certificates) -> Iterator[Dovecot]:
-    """A server whose certificate changes."""
-    with Dovecot(certificates) as server:
-        yield server
-
-
-@pytest.mark.parametrize("encryption", ["TLS", "StartTLS"])
-@pytest.mark.parametrize(("kind", "words"), [("expired", "has expired"), ("wronghost", "is for another name")])
-def test_a_bad_certificate_and_its_renewal(
-    changing: Dovecot, make_source: Make, kind: Kind, words: str, encryption: str
-) -> None:
-    changing.restart(certificate=kind)
-    error = failure(make_source("user1@mail.test", server=changing, encryption=encryption))
-    assert error.reason == "TLSFailed"
-    assert words in error.message
-    changing.restart(certificate="server")
-    make_source("user1@mail.test", server=changing, encryption=encryption).open()
 
 
 def test_an_unknown_authority(dovecot: Dovecot, user: str, make_source: Make) -> None:

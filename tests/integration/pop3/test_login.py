@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import get_args
 
 import pytest
@@ -11,18 +11,14 @@ from mailfetch_fetcher.contract.probe import StepName
 from mailfetch_fetcher.errors import Pace, SourceError
 from mailfetch_fetcher.sources.pop3 import Pop3Source
 from mailfetch_fetcher.tls import client_context
-from tests.servers.certs import Certificates, Kind
+from tests.integration.logins import *  # noqa: F403 - more tests
+from tests.integration.logins import failure
+from tests.servers.certs import Certificates
 from tests.servers.dovecot import Dovecot
 from tests.servers.ledger import Ledger
 from tests.servers.mailgen import mails
 
 Make = Callable[..., Pop3Source]
-
-
-def failure(source: Pop3Source) -> SourceError:
-    with pytest.raises(SourceError) as caught:
-        source.open()
-    return caught.value
 
 
 @pytest.mark.parametrize("encryption", ["TLS", "StartTLS", "None"])
@@ -40,40 +36,12 @@ def test_users_and_passwords_of_any_language(dovecot: Dovecot, open_source: Make
         assert len(Ledger().download(open_source(name))) == 1
 
 
-def test_a_wrong_password_and_its_correction(user: str, make_source: Make) -> None:
-    error = failure(make_source(user, password="wrong-password"))
-    assert (error.reason, error.pace) == ("AuthFailed", Pace.SLOW)
-    assert user in error.message
-    assert "wrong-password" not in error.message
-    make_source(user).open()
-
-
 def test_a_password_in_the_clear_is_refused_by_the_server(certificates: Certificates, make_source: Make) -> None:
     with Dovecot(certificates, listen="127.0.0.2", secure_only=True) as server:
         error = failure(make_source("user1@mail.test", server=server, encryption="None", allow_insecure_login=True))
         assert error.reason == "InvalidConfiguration"
         assert "without encryption" in error.message
         make_source("user1@mail.test", server=server, encryption="StartTLS").open()
-
-
-@pytest.fixture(scope="module")
-def changing(certificates: Certificates) -> Iterator[Dovecot]:
-    """A server whose certificate changes."""
-    with Dovecot(certificates) as server:
-        yield server
-
-
-@pytest.mark.parametrize("encryption", ["TLS", "StartTLS"])
-@pytest.mark.parametrize(("kind", "words"), [("expired", "has expired"), ("wronghost", "is for another name")])
-def test_a_bad_certificate_and_its_renewal(
-    changing: Dovecot, make_source: Make, kind: Kind, words: str, encryption: str
-) -> None:
-    changing.restart(certificate=kind)
-    error = failure(make_source("user1@mail.test", server=changing, encryption=encryption))
-    assert error.reason == "TLSFailed"
-    assert words in error.message
-    changing.restart(certificate="server")
-    make_source("user1@mail.test", server=changing, encryption=encryption).open()
 
 
 def test_an_unknown_authority(user: str, make_source: Make) -> None:

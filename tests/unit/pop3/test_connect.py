@@ -1,6 +1,5 @@
 """Connecting and logging in: no password leaves unencrypted by accident, and every failure tells what to change."""
 
-import socket
 from collections.abc import Callable
 
 import pytest
@@ -11,16 +10,11 @@ from mailfetch_fetcher.sources.pop3 import Pop3Source
 from mailfetch_fetcher.sources.pop3_settings import from_spec
 from tests.servers.ledger import Ledger
 from tests.servers.pop3fake import CUT, SILENCE, FakePop3
+from tests.unit.logins import *  # noqa: F403 - more tests
+from tests.unit.logins import failure
 
 Make = Callable[..., Pop3Source]
 WAYS = [("SASL PLAIN LOGIN", "USER"), ("SASL PLAIN",), ("USER",), ("TOP",), (), None]
-
-
-def failure(source: Pop3Source) -> SourceError:
-    with pytest.raises(SourceError) as caught:
-        source.open()
-    assert "pass" not in caught.value.message.replace("password", "")
-    return caught.value
 
 
 @pytest.mark.parametrize("capabilities", WAYS)
@@ -59,13 +53,6 @@ def test_what_cannot_be_sent_is_refused_before(server: FakePop3, make_source: Ma
     assert error.reason == "InvalidConfiguration"
     assert word in error.message
     assert server.count("USER") == 0
-
-
-def test_a_password_is_not_sent_in_the_clear_without_permission(server: FakePop3, make_source: Make) -> None:
-    error = failure(make_source(allow_insecure_login=False))
-    assert error.reason == "InvalidConfiguration"
-    assert "allowInsecureLogin" in error.message
-    assert server.commands == []
 
 
 def test_no_password_without_encryption(server: FakePop3, make_source: Make) -> None:
@@ -169,13 +156,6 @@ def test_something_else_than_pop3(server: FakePop3, make_source: Make) -> None:
     assert "does not speak POP3" in error.message
 
 
-def test_no_greeting_hints_at_tls(server: FakePop3, make_source: Make) -> None:
-    server.quirks.greeting = b""
-    error = failure(make_source(timeout=0.3))
-    assert error.reason == "ConnectionFailed"
-    assert "encryption TLS" in error.message
-
-
 def test_a_server_without_tls_on_the_tls_port(make_source: Make) -> None:
     error = failure(make_source(encryption="TLS"))
     assert error.reason == "TLSFailed"
@@ -194,21 +174,6 @@ def test_silence_is_noticed(server: FakePop3, make_source: Make, command: str) -
 def test_an_answer_that_is_none_ends_the_connection(server: FakePop3, make_source: Make, answer: bytes) -> None:
     server.quirks.answers["STAT"] = answer + CUT
     assert failure(make_source()).reason == "ConnectionFailed"
-
-
-def test_refused_port(make_source: Make) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    error = failure(make_source(port=port))
-    assert error.reason == "ConnectionFailed"
-    assert f"127.0.0.1:{port} refused" in error.message
-
-
-def test_unknown_host(make_source: Make) -> None:
-    error = failure(make_source(host="no-such-host.invalid"))
-    assert error.reason == "ConnectionFailed"
-    assert "unknown host no-such-host.invalid" in error.message
-    assert failure(make_source(host="a" * 70 + ".test")).reason == "InvalidConfiguration"
 
 
 def test_the_password_is_read_at_each_login(server: FakePop3, make_source: Make) -> None:
