@@ -6,45 +6,27 @@ Users are `user1` … `user400`, all with the password `PASSWORD`.
 import os
 import pwd
 import shutil
-import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from tests.cluster.processes import free_ports, run
 from tests.servers.certs import Certificates
-from tests.servers.private_mounts import PrivateServer, installed
+from tests.servers.private_mounts import PrivateServer
 
 PASSWORD = "Käse-☃ 1€"
 USERS = 400
 
 
-class Courier:
+class Courier(PrivateServer):
     """One running server. Folders are named `INBOX.Name` with the separator `.`; no MOVE, no UIDNEXT in SELECT."""
 
     def __init__(self, certificates: Certificates) -> None:
         self.imap_port, self.imaps_port, self.pop3_port, self.pop3s_port = free_ports(4)
         self._certificates = certificates
         self._account = pwd.getpwnam("nobody")
-        self._directory = Path(tempfile.mkdtemp(prefix="mail-"))
-        self._directory.chmod(0o755)
         self._delivered = 0
-        script = Path(__file__).with_name("courier_inside.sh")
-        self._server = PrivateServer(unpacked=installed("courier"), directory=self._directory, script=script)
-
-    def __enter__(self) -> Self:
-        self._write_files()
-        try:
-            self.start()
-        except BaseException:
-            self._server.remove()
-            raise
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._server.remove()
+        super().__init__("courier")
 
     def start(self) -> None:
         """Starts it on its ports, with its users and mails."""
@@ -56,16 +38,7 @@ class Courier:
             "ACCOUNT": self._account.pw_name,
             **{name: str(port) for name, port in ports.items()},
         }
-        self._server.start(ports=tuple(ports.values()), variables=variables)
-
-    def restart(self) -> None:
-        """Cuts every connection and starts anew."""
-        self._server.stop()
-        self.start()
-
-    @property
-    def log(self) -> str:
-        return self._server.log
+        self._run(ports=tuple(ports.values()), variables=variables)
 
     def fill(self, user: str, mails: Iterable[bytes], *, folder: str = "INBOX") -> None:
         """Delivers mails through the Maildir; their UIDs follow their order."""

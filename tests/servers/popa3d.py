@@ -7,14 +7,11 @@ Users are `user1` … `user400`, all with the password `PASSWORD`.
 import fcntl
 import os
 import sys
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from tests.cluster.processes import free_ports, run
-from tests.servers.private_mounts import PrivateServer, installed
+from tests.servers.private_mounts import PrivateServer
 
 PASSWORD = "Käse-☃ 1€"
 USERS = 400
@@ -22,27 +19,12 @@ _FIRST_UID = 65_000 - USERS
 _MAIL_GROUP = 8
 
 
-class Popa3d:
+class Popa3d(PrivateServer):
     """One running server."""
 
     def __init__(self) -> None:
         (self.pop3_port,) = free_ports(1)
-        self._directory = Path(tempfile.mkdtemp(prefix="mail-"))
-        self._directory.chmod(0o755)
-        script = Path(__file__).with_name("popa3d_inside.sh")
-        self._server = PrivateServer(unpacked=installed("popa3d"), directory=self._directory, script=script)
-
-    def __enter__(self) -> Self:
-        self._write_files()
-        try:
-            self.start()
-        except BaseException:
-            self._server.remove()
-            raise
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._server.remove()
+        super().__init__("popa3d")
 
     def start(self) -> None:
         """Starts it on its port, with its users and mails."""
@@ -54,16 +36,7 @@ class Popa3d:
             "INETD": str(Path(__file__).with_name("popa3d_inetd.py")),
             "PORT": str(self.pop3_port),
         }
-        self._server.start(ports=(self.pop3_port,), variables=variables)
-
-    def restart(self) -> None:
-        """Cuts every connection and starts anew."""
-        self._server.stop()
-        self.start()
-
-    @property
-    def log(self) -> str:
-        return self._server.log
+        self._run(ports=(self.pop3_port,), variables=variables)
 
     def fill(self, user: str, mails: Iterable[bytes]) -> None:
         """Appends mails to the mbox, under the lock that popa3d takes; not while a client is logged in."""

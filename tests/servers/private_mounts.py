@@ -10,9 +10,13 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from tests.cluster.processes import REPOSITORY, run
 
@@ -24,24 +28,48 @@ def installed(server: str) -> Path:
     return Path(run([REPOSITORY / "hack/conformance-servers.sh", server]).stdout.strip())
 
 
-class PrivateServer:
-    """A shell script that runs a server over an unpacked package."""
+class PrivateServer(ABC):
+    """A server of an unpacked package: `<name>_inside.sh` runs it, with SCRATCH naming a directory in memory."""
 
-    def __init__(self, *, unpacked: Path, directory: Path, script: Path) -> None:
-        """Starts nothing yet.
-
-        Args:
-            unpacked: The root of the unpacked package.
-            directory: Of this server alone; other users must be able to enter it.
-            script: Runs inside, with SCRATCH naming a directory in memory.
-        """
-        self._unpacked = unpacked
-        self._directory = directory
-        self._script = script
+    def __init__(self, name: str) -> None:
+        self._unpacked = installed(name)
+        self._script = Path(__file__).with_name(f"{name}_inside.sh")
+        self._directory = Path(tempfile.mkdtemp(prefix="mail-"))
+        self._directory.chmod(0o755)  # the server's users must be able to enter it
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *, ports: tuple[int, ...], variables: Mapping[str, str]) -> None:
-        """Starts it and returns when all ports answer."""
+    @abstractmethod
+    def start(self) -> None:
+        """Starts it on its ports, with its users and mails."""
+
+    @abstractmethod
+    def _write_files(self) -> None:
+        """Makes what it needs in its directory, before the first start."""
+
+    def __enter__(self) -> Self:
+        try:
+            self._write_files()
+            self.start()
+        except BaseException:
+            self._remove()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._remove()
+
+    def restart(self) -> None:
+        """Cuts every connection and starts anew."""
+        self._stop()
+        self.start()
+
+    @property
+    def log(self) -> str:
+        """What it printed, for messages of failed tests."""
+        return (self._directory / "output").read_text(errors="replace")
+
+    def _run(self, *, ports: tuple[int, ...], variables: Mapping[str, str]) -> None:
+        """Runs the script and returns when all ports answer."""
         if os.geteuid() != 0:
             raise RuntimeError("only root can make the mount namespace that this server needs")
         prelude = Path(__file__).with_name("private_mounts.sh")
@@ -60,7 +88,7 @@ class PrivateServer:
         for port in ports:
             self._await(port)
 
-    def stop(self) -> None:
+    def _stop(self) -> None:
         """Ends all of it; the directory stays."""
         process, self._process = self._process, None
         if process:
@@ -68,15 +96,10 @@ class PrivateServer:
                 process.send_signal(signal.SIGKILL)
             process.wait()
 
-    def remove(self) -> None:
+    def _remove(self) -> None:
         """Ends it and removes its directory."""
-        self.stop()
+        self._stop()
         shutil.rmtree(self._directory, ignore_errors=True)
-
-    @property
-    def log(self) -> str:
-        """What it printed, for messages of failed tests."""
-        return (self._directory / "output").read_text(errors="replace")
 
     def _await(self, port: int) -> None:
         deadline = time.monotonic() + DEADLINE
