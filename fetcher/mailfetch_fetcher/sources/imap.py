@@ -6,7 +6,6 @@ reading it; never CLOSE, which would expunge; progress never depends on a flag.
 
 import contextlib
 import ssl
-import threading
 from collections.abc import Callable, Iterator, Sequence
 
 from mailfetch_fetcher.clock import Clock
@@ -26,12 +25,13 @@ from mailfetch_fetcher.sources.base import (
     Unreadable,
     Window,
 )
+from mailfetch_fetcher.sources.closing import Closable, nothing
 from mailfetch_fetcher.sources.imap_actions import Actions
 from mailfetch_fetcher.sources.imap_batch import Means
 from mailfetch_fetcher.sources.imap_connect import Login, connect
 from mailfetch_fetcher.sources.imap_discover import Discovery
 from mailfetch_fetcher.sources.imap_fetch import Fetching
-from mailfetch_fetcher.sources.imap_idle import LONGEST_IDLE, Idle, Waker, sleep
+from mailfetch_fetcher.sources.imap_idle import LONGEST_IDLE, Idle, sleep
 from mailfetch_fetcher.sources.imap_listing import Listings
 from mailfetch_fetcher.sources.imap_look import object_item
 from mailfetch_fetcher.sources.imap_settings import ImapSettings
@@ -45,11 +45,7 @@ def _ignore(_stage: StepName, _detail: str) -> None:
     pass
 
 
-def _nothing() -> None:
-    pass
-
-
-class ImapSource:
+class ImapSource(Closable):
     """Implements `Source`. Used by one thread, except for `wake` and `close`."""
 
     most_actions = 100
@@ -64,7 +60,7 @@ class ImapSource:
         context: ssl.SSLContext | None,
         clock: Clock | None = None,
         observe: Observe = _ignore,
-        alive: Callable[[], None] = _nothing,
+        alive: Callable[[], None] = nothing,
         longest_idle: float = LONGEST_IDLE,
     ) -> None:
         """Prepares a connection; nothing is opened yet.
@@ -77,17 +73,14 @@ class ImapSource:
             alive: A sign of life while something long is read; may raise to give up.
             longest_idle: Seconds after which IDLE is renewed.
         """
+        super().__init__()
         self._settings = settings
         self._context = context
         self._clock = clock or Clock()
         self._observe = observe
         self._alive = alive
         self._longest_idle = longest_idle
-        self._waker = Waker()
-        self._owner = 0
         self._wire: Wire | None = None
-        self._shut: Callable[[], None] = _nothing
-        self._closed = False
 
     # ---- Source ----
 
@@ -97,7 +90,7 @@ class ImapSource:
         Raises:
             SourceError: a stage failed.
         """
-        self._owner = threading.get_ident()
+        self._own()
         login = connect(
             self._settings, context=self._context, observe=self._observe, reach=self._reached, alive=self._alive
         )
@@ -162,30 +155,11 @@ class ImapSource:
         """See `Source`."""
         return self._idle.wait(seconds) if self._idle else sleep(self._waker, seconds)
 
-    def wake(self) -> None:
-        """See `Source`."""
-        self._waker.wake()
-
-    def close(self) -> None:
-        """See `Source`. From another thread it only ends the connection; the thread that uses it then frees it."""
-        self._closed = True
-        self._waker.wake()
-        if self._owner not in (0, threading.get_ident()):
-            with contextlib.suppress(OSError):  # it has ended already
-                self._shut()
-            return
-        self._waker.close()
-        if self._wire:
-            self._wire.close()
-
     # ---- inside ----
 
-    def _reached(self, shut: Callable[[], None]) -> None:
-        """From now on this is what ends the connection; at once if `close` came from another thread meanwhile."""
-        self._shut = shut
-        if self._closed:
-            with contextlib.suppress(OSError):
-                shut()
+    def _free(self) -> None:
+        if self._wire:
+            self._wire.close()
 
     def _open_folder(self, login: Login) -> Opened:
         wire, capabilities, settings = login.wire, login.capabilities, self._settings

@@ -5,9 +5,7 @@ new is decided by the ledger; QUIT is sent only when everything that was retriev
 read (`store.md` hazard 22), and otherwise the connection is just closed.
 """
 
-import contextlib
 import ssl
-import threading
 from collections.abc import Callable, Iterator, Sequence
 
 from mailfetch_fetcher.contract.probe import StepName
@@ -26,7 +24,8 @@ from mailfetch_fetcher.sources.base import (
     Unreadable,
     Window,
 )
-from mailfetch_fetcher.sources.imap_idle import Waker, sleep
+from mailfetch_fetcher.sources.closing import Closable, nothing
+from mailfetch_fetcher.sources.imap_idle import sleep
 from mailfetch_fetcher.sources.pop3_connect import connect
 from mailfetch_fetcher.sources.pop3_delete import Deleting
 from mailfetch_fetcher.sources.pop3_fetch import Fetching
@@ -49,11 +48,7 @@ def _ignore(_stage: StepName, _detail: str) -> None:
     pass
 
 
-def _nothing() -> None:
-    pass
-
-
-class Pop3Source:
+class Pop3Source(Closable):
     """Implements `Source`. Used by one thread, except for `wake` and `close`."""
 
     most_actions = 1000
@@ -66,7 +61,7 @@ class Pop3Source:
         context: ssl.SSLContext | None,
         observe: Observe = _ignore,
         log_in: LogIn = with_password,
-        alive: Callable[[], None] = _nothing,
+        alive: Callable[[], None] = nothing,
     ) -> None:
         """Prepares a connection; nothing is opened yet.
 
@@ -77,15 +72,12 @@ class Pop3Source:
             log_in: How to prove who we are.
             alive: A sign of life while something long is read; may raise to give up.
         """
+        super().__init__()
         self._settings = settings
         self._context = context
         self._observe = observe
         self._log_in = log_in
         self._alive = alive
-        self._waker = Waker()
-        self._owner = 0
-        self._shut: Callable[[], None] = _nothing
-        self._closed = False
         self._session: Pop3Session | None = None
         self._names = KnownNames()
         self._more = False
@@ -99,7 +91,7 @@ class Pop3Source:
         Raises:
             SourceError: a stage failed.
         """
-        self._owner = threading.get_ident()
+        self._own()
         return self._connect()
 
     def changed(self, cursor: str, *, anchor: str, digest: Digest) -> str:
@@ -195,23 +187,11 @@ class Pop3Source:
         """See `Source`."""
         return sleep(self._waker, seconds)
 
-    def wake(self) -> None:
-        """See `Source`."""
-        self._waker.wake()
+    # ---- sessions ----
 
-    def close(self) -> None:
-        """See `Source`. From another thread it only ends the connection; the thread that uses it then frees it."""
-        self._closed = True
-        self._waker.wake()
-        if self._owner not in (0, threading.get_ident()):
-            with contextlib.suppress(OSError):  # it has ended already
-                self._shut()
-            return
-        self._waker.close()
+    def _free(self) -> None:
         if self._session:
             self._session.close()
-
-    # ---- sessions ----
 
     def _ready(self) -> Pop3Session:
         """The session that there is, or a new one."""
@@ -247,15 +227,8 @@ class Pop3Source:
         return Opened(uid_validity="", insecure=login.insecure, can_push=False)
 
     def _end(self, session: Pop3Session) -> None:
-        self._session, self._shut = None, _nothing
+        self._session, self._shut = None, nothing
         session.close()
-
-    def _reached(self, shut: Callable[[], None]) -> None:
-        """From now on this is what ends the connection; at once if `close` came from another thread meanwhile."""
-        self._shut = shut
-        if self._closed:
-            with contextlib.suppress(OSError):
-                shut()
 
     # ---- windows ----
 
