@@ -177,7 +177,7 @@ class Wire(Channel):
                 return answer
             else:
                 answer.length, answer.body = size, self.read(size)
-            line = self._after_literal()
+            line = self._after_literal(may_end=answer.body is None)  # as in LIST
         answer.text += line
         return answer
 
@@ -192,9 +192,9 @@ class Wire(Channel):
             raise self.broken(errors.nonsense(self.address, line))
         answer.text += line
 
-    def _after_literal(self) -> bytes:
+    def _after_literal(self, *, may_end: bool = False) -> bytes:
         line = self.line()
-        if line[:1] not in (b")", b" ", b""):  # the literal was longer or shorter than it said
+        if line[:1] not in (b")", b" ") and (line or not may_end):  # the literal was longer or shorter than it said
             raise self.broken(errors.nonsense(self.address, line))
         return line
 

@@ -140,6 +140,25 @@ def test_a_cut_behind_the_last_mail_costs_no_mail(server: FakeImap, open_source:
         source.snapshot("", known=never)
 
 
+@pytest.mark.parametrize("part_size", [1000, 1 << 20])
+def test_a_body_that_does_not_end_where_the_server_said_is_no_mail(
+    server: FakeImap, open_source: Open, part_size: int
+) -> None:
+    """The bytes that are missing would be those of the server's next words."""
+    server.quirks.body = lambda mail: b"{%d}\r\n" % (len(mail.raw) + len(b")\r\nM6 OK done\r")) + mail.raw
+    server.inbox.add(large_mail(50_000))
+    source = open_source(part_size=part_size)
+
+    def read() -> None:
+        for mail in download(source):
+            assert isinstance(mail, Message)
+            for _ in mail.parts or ():
+                pass
+
+    with pytest.raises(SourceError, match="is not IMAP"):
+        read()
+
+
 def test_parts_that_are_not_read_to_the_end_do_not_mix_with_the_next_mail(server: FakeImap, open_source: Open) -> None:
     for raw in (large_mail(50_000), large_mail(60_000)):
         server.inbox.add(raw)
