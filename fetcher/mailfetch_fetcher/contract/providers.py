@@ -59,6 +59,10 @@ CLOUDS: Mapping[str, Cloud] = {
     ),
 }
 
+DEFAULT_TENANT = "common"
+"""Tenant of the flow Delegated where the client Secret has no key `tenant-id`: it lets accounts of every organisation and
+personal ones sign in; `organizations` would refuse the latter."""
+
 GOOGLE_HOSTS: Mapping[str, str] = {"IMAP": "imap.gmail.com", "POP3": "pop.gmail.com"}
 GOOGLE_AUTHORIZE = "https://accounts.google.com/o/oauth2/v2/auth"
 GOOGLE_TOKEN = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address
