@@ -8,6 +8,8 @@ import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import requests
@@ -45,7 +47,6 @@ def new_session(*, ca: bytes | None = None) -> requests.Session:
     """
     session = requests.Session()
     session.trust_env = False
-    session.max_redirects = 0
     session.adapters.clear()
     # Not the context of the mail servers: urllib3 adds the ALPN name of HTTP to it.
     session.mount("https://", _Adapter(new_context(ca)))
@@ -97,3 +98,16 @@ def send(
             if time.monotonic() > end:
                 raise requests.Timeout(f"the answer was not complete within {4 * timeout:g} s")
         return Answer(status_code=reply.status_code, headers=reply.headers, text=bytes(body).decode("utf-8", "replace"))
+
+
+def retry_after(text: str | None, *, now: datetime) -> float | None:
+    """Seconds that a header Retry-After asks for (RFC 9110 section 10.2.3: a number, or a date); None without one."""
+    if not text:
+        return None
+    if text.strip().isdecimal():
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return max((moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds(), 0.0)
