@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from mailfetch_fetcher.auth import meanings
 from mailfetch_fetcher.auth.client import Client
@@ -91,7 +92,8 @@ def read_refusal(answer: Answer, *, now: datetime) -> Refusal:
     except ValueError:
         body = {}
     told: Mapping[str, object] = body if isinstance(body, dict) else {}
-    error, described = told.get("error"), told.get("error_description")
+    error: Any = told.get("error")
+    described: Any = told.get("error_description")
     if isinstance(error, dict):  # Google's other shape: {"error": {"code": 429, "message": …, "status": …}}
         error, described = error.get("status"), error.get("message")
     listed = told.get("error_codes")
@@ -168,13 +170,12 @@ def _google(refusal: Refusal, asked: Asked) -> SourceError | None:
 def _by_error(refusal: Refusal, asked: Asked) -> SourceError:
     """Nothing known but the error of RFC 6749, or not even that."""
     if refusal.error in _PERSON and asked.delegated:
-        return _authorize(f"{asked.provider} wants a new sign-in", refusal, asked)
+        return _authorize("a new sign-in is wanted", refusal, asked)
     if refusal.error in _OURS:
-        what = f"{asked.provider} does not accept what is asked for; check the keys of the Secret '{{secret}}' and "
-        f"spec.auth"
+        what = "this request is not accepted; check the keys of the Secret '{secret}', and spec.auth"
         return _client("InvalidConfiguration", what, refusal, asked)
     if refusal.error:
-        what = f"{asked.provider} gives the app no token; check the keys of the Secret '{{secret}}'"
+        what = "the app is given no token; check the keys of the Secret '{secret}'"
         return _client("AuthFailed", what, refusal, asked)
     text = (
         f"{asked.host} answered a request for a token with HTTP {refusal.status} and no reason; if a proxy or firewall "

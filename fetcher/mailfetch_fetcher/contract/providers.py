@@ -60,8 +60,8 @@ CLOUDS: Mapping[str, Cloud] = {
 }
 
 DEFAULT_TENANT = "common"
-"""Tenant of the flow Delegated where the client Secret has no key `tenant-id`: it lets accounts of every organisation and
-personal ones sign in; `organizations` would refuse the latter."""
+"""Tenant of the flow Delegated where the client Secret has no key `tenant-id`: accounts of every organisation, and
+personal ones, which `organizations` would refuse."""
 
 GOOGLE_HOSTS: Mapping[str, str] = {"IMAP": "imap.gmail.com", "POP3": "pop.gmail.com"}
 GOOGLE_AUTHORIZE = "https://accounts.google.com/o/oauth2/v2/auth"
