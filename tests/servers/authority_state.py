@@ -169,6 +169,12 @@ class State:
             return "expired"
         return claims if claims.audience == audience.rstrip("/") else "audience"
 
+    def look_up(self, token: str) -> Claims | None:
+        """What is known of an access token that is good for something: `GraphFake(check=authority.look_up)`."""
+        with self.lock:
+            claims = self.tokens.get(token)
+        return claims if claims and claims.alive else None
+
     def fault(self, text: str) -> None:
         """A client did what no correct one does."""
         self.faults.append(text)

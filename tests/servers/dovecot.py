@@ -26,6 +26,7 @@ from typing import Literal, Self
 
 from tests.cluster.processes import free_ports, run
 from tests.servers.certs import Certificates, Kind
+from tests.servers.dovecot_oauth2 import OAuth2, write_settings
 from tests.servers.mailgen import FIRST_DATE
 
 DOVECOT, DOVEADM = "/usr/sbin/dovecot", "/usr/bin/doveadm"
@@ -48,6 +49,7 @@ class Dovecot:
         uidl_format: str = "%08Xu%08Xv",
         uidl_duplicates: Literal["allow", "rename"] = "allow",
         lock_session: bool = False,
+        oauth2: OAuth2 | None = None,
     ) -> None:
         """Prepares it.
 
@@ -62,6 +64,7 @@ class Dovecot:
             uidl_format: How POP3 makes UIDLs; `%v`, for example, gives all mails of a mailbox the same one.
             uidl_duplicates: What POP3 does with UIDLs that occur twice.
             lock_session: Only one POP3 session for each mailbox.
+            oauth2: Also accepts tokens, about which it asks an authority; their users need not be added.
         """
         self.certificates = certificates
         self.certificate: Kind = "server"
@@ -74,6 +77,7 @@ class Dovecot:
         self._options["secure_only"] = "yes" if secure_only else "no"
         self._options |= {"uidl_format": uidl_format, "uidl_duplicates": uidl_duplicates}
         self._options["lock_session"] = "yes" if lock_session else "no"
+        self._options |= write_settings(oauth2, self.directory)
         self._root = os.geteuid() == 0
         self._account = pwd.getpwnam("nobody") if self._root else pwd.getpwuid(os.geteuid())
         self._process: subprocess.Popen[bytes] | None = None
