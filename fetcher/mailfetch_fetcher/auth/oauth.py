@@ -18,7 +18,6 @@ from mailfetch_fetcher.auth.failures import Asked, explain, not_authorized, read
 from mailfetch_fetcher.auth.password import read_secret
 from mailfetch_fetcher.auth.rotation import seal, unseal
 from mailfetch_fetcher.auth.tokens import Granted, Tokens
-from mailfetch_fetcher.clock import Clock
 from mailfetch_fetcher.contract import providers
 from mailfetch_fetcher.contract import secrets as names
 from mailfetch_fetcher.contract.assignment import Assignment
@@ -38,14 +37,12 @@ class Means:
         ca: PEM certificates to trust instead of the system's, or None.
         tokens: The tokens of the process.
         rotated: Where a replaced refresh token is kept.
-        clock: Clocks.
     """
 
     secrets: Path
     ca: bytes | None
     tokens: Tokens
     rotated: Rotated
-    clock: Clock
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,7 +187,7 @@ class OAuthBearer:
             refresh_token=refresh_token,
             claims=request.claims,
             capable=self._graph,
-            now=self._means.clock.now().timestamp(),
+            now=self._means.tokens.clock.now().timestamp(),
         )
 
     def _as_application(self, authority: Authority, request: _Request) -> Granted:
@@ -205,14 +202,14 @@ class OAuthBearer:
             scopes=request.scopes,
             claims=request.claims,
             capable=self._graph,
-            now=self._means.clock.now().timestamp(),
+            now=self._means.tokens.clock.now().timestamp(),
         )
 
     def _explained(self, request: _Request, ask: Callable[[], Granted]) -> Granted:
         try:
             return ask()
         except Refused as e:
-            raise explain(read_refusal(e.answer, now=self._means.clock.now()), request.asked) from None
+            raise explain(read_refusal(e.answer, now=self._means.tokens.clock.now()), request.asked) from None
 
     # -- the refresh token that is kept ------------------------------------------------------
 

@@ -44,10 +44,14 @@ class _Entry:
 
 
 class Tokens:
-    """One per process; for any thread."""
+    """One per process; for any thread.
+
+    Attributes:
+        clock: Clocks; when a token ends is told as a time.
+    """
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+        self.clock = clock
         self._guard = threading.Lock()
         self._entries: dict[bytes, _Entry] = {}
 
@@ -101,7 +105,7 @@ class Tokens:
         return granted.access_token != refused and granted.expires_at - EARLY > self._now()
 
     def _now(self) -> float:
-        return self._clock.now().timestamp()
+        return self.clock.now().timestamp()
 
     # -- entries ---------------------------------------------------------------------------
 

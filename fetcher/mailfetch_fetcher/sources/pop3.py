@@ -32,7 +32,6 @@ from mailfetch_fetcher.sources.pop3_delete import Deleting
 from mailfetch_fetcher.sources.pop3_fetch import Fetching
 from mailfetch_fetcher.sources.pop3_known import KnownNames
 from mailfetch_fetcher.sources.pop3_listing import Maildrop, read_sizes
-from mailfetch_fetcher.sources.pop3_login import LogIn, with_password
 from mailfetch_fetcher.sources.pop3_select import old_positions, read_since
 from mailfetch_fetcher.sources.pop3_session import Pop3Session
 from mailfetch_fetcher.sources.pop3_settings import Pop3Settings
@@ -65,7 +64,6 @@ class Pop3Source:
         *,
         context: ssl.SSLContext | None,
         observe: Observe = _ignore,
-        log_in: LogIn = with_password,
         alive: Callable[[], None] = _nothing,
     ) -> None:
         """Prepares a connection; nothing is opened yet.
@@ -74,13 +72,11 @@ class Pop3Source:
             settings: Where and how.
             context: From `tls.client_context`; None only with encryption None.
             observe: Is told each stage of a connection that has succeeded.
-            log_in: How to prove who we are.
             alive: A sign of life while something long is read; may raise to give up.
         """
         self._settings = settings
         self._context = context
         self._observe = observe
-        self._log_in = log_in
         self._alive = alive
         self._waker = Waker()
         self._owner = 0
@@ -230,7 +226,6 @@ class Pop3Source:
             context=self._context,
             observe=self._observe,
             reach=self._reached,
-            log_in=self._log_in,
             alive=self._alive,
         )
         self.login_delay = login.capabilities.login_delay
