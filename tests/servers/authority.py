@@ -21,11 +21,12 @@ from types import TracebackType
 from typing import Literal, Self
 
 from tests.servers import authority_pages as pages
+from tests.servers.authority_entra import answer_entra
 from tests.servers.authority_errors import BROKEN, CONNECTION_FAULTS, ERRORS, Answer, Refused, as_json, refuse
+from tests.servers.authority_google import answer_google
 from tests.servers.authority_http import Server
 from tests.servers.authority_model import GOOGLE, RESOURCES, Call, Request
 from tests.servers.authority_state import State
-from tests.servers.authority_token import answer_token
 from tests.servers.certs import Certificates
 
 _GOOGLE_HOSTS = ("accounts.google.com", "oauth2.googleapis.com", "www.googleapis.com")
@@ -192,7 +193,7 @@ class Authority(State):
             case "GET", "accounts.google.com", ["o", "oauth2", "v2", "auth"] | ["o", "oauth2", "auth"]:
                 return "authorize", lambda r: pages.answer_authorize(self, call, r, tenant=GOOGLE)
             case "POST", "oauth2.googleapis.com", ["token"]:
-                return "token", lambda r: answer_token(self, call, r, tenant=GOOGLE)
+                return "token", lambda r: answer_google(self, call, r)
             case "GET", "www.googleapis.com", ["oauth2", "v3", "certs"]:
                 return "keys", lambda _: pages.answer_keys(self)
             case _, host, _ if host not in RESOURCES:
@@ -208,7 +209,7 @@ class Authority(State):
             case "POST", _, [tenant, "oauth2", "v2.0", "devicecode"]:
                 return "device", lambda r: pages.answer_device(self, call, r, tenant=tenant)
             case "POST", _, [tenant, "oauth2", "v2.0", "token"]:
-                return "token", lambda r: answer_token(self, call, r, tenant=tenant)
+                return "token", lambda r: answer_entra(self, call, r, tenant=tenant)
         return None
 
     def _look_for_secrets(self, call: Call) -> None:

@@ -83,12 +83,16 @@ ERRORS: Mapping[str, Refusal] = dict(
                "'{}'. Send an interactive authorization request for this user and resource.",
                suberror="consent_required"),
         _entra(65004, "access_denied", "User declined to consent to access the app."),
-        _entra(50076, "interaction_required", "Due to a configuration change made by your administrator, or because "
-               "you moved to a new location, you must use multi-factor authentication to access "
-               "'00000002-0000-0ff1-ce00-000000000000'.", suberror="basic_action", claims=_CLAIMS),
+        # At a refresh Entra says invalid_grant for these; interaction_required where a browser or a service asked.
+        _entra(50076, "invalid_grant", "Due to a configuration change made by your administrator, or because you moved "
+               "to a new location, you must use multi-factor authentication to access "
+               "'00000002-0000-0ff1-ce00-000000000000'.", suberror="basic_action"),
+        _entra(50078, "invalid_grant", "Presented multi-factor authentication has expired due to policies configured "
+               "by your administrator, you must refresh your multi-factor authentication to access "
+               "'00000002-0000-0ff1-ce00-000000000000'.", suberror="basic_action"),
         _entra(50079, "interaction_required", "Due to a configuration change made by your administrator, or because "
                "you moved to a new location, you must enroll in multi-factor authentication to access "
-               "'00000002-0000-0ff1-ce00-000000000000'.", suberror="basic_action"),
+               "'00000002-0000-0ff1-ce00-000000000000'.", suberror="basic_action", claims=_CLAIMS),
         _entra(53003, "interaction_required", "Access has been blocked by Conditional Access policies. The access "
                "policy does not allow token issuance.", suberror="message_only", claims=_CLAIMS),
         # The client's registration is wrong.

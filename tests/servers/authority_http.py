@@ -91,7 +91,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             form=self._form(body),
             headers={name.lower(): value for name, value in self.headers.items()},
         )
-        answer = self.server.respond(call)
+        try:
+            answer = self.server.respond(call)
+        except Exception as e:
+            self.server.fault(f"the double failed at {self.command} {self._url.path}: {e!r}")
+            answer = Answer(status=500)
         if isinstance(answer, str):
             self._break(answer)
         else:
