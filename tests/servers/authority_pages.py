@@ -30,7 +30,8 @@ _AUTHORIZE = {
     *("client_id", "response_type", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method"),
     *("nonce", "prompt", "login_hint"),
 }
-_ENTRA_AUTHORIZE = _AUTHORIZE | {"client_info", "response_mode", "domain_hint", "claims"}
+# With a login hint msal adds the mailbox, by which Microsoft routes.
+_ENTRA_AUTHORIZE = _AUTHORIZE | {"client_info", "response_mode", "domain_hint", "claims", "X-AnchorMailbox"}
 _GOOGLE_AUTHORIZE = _AUTHORIZE | {"access_type", "include_granted_scopes"}
 _ALIASES = (
     ["login.microsoftonline.com", "login.windows.net", "login.microsoft.com", "sts.windows.net"],
