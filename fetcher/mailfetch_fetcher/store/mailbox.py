@@ -14,7 +14,7 @@ from mailfetch_fetcher.store.blob import BlobWriter
 from mailfetch_fetcher.store.ledger import are_known, count_known
 from mailfetch_fetcher.store.life import Life
 from mailfetch_fetcher.store.model import Batch, Quarantined, State
-from mailfetch_fetcher.store.prune import Pruned, prune_ledger
+from mailfetch_fetcher.store.prune import Pruned, forget_names, prune_ledger
 from mailfetch_fetcher.store.quarantine import read_quarantine
 from mailfetch_fetcher.store.read import read_token
 from mailfetch_fetcher.store.safety import Safety
@@ -86,6 +86,11 @@ class Mailbox(Life):
         """
         with self._life():
             return prune_ledger(self._open_writer(), listed, keys=self._keys, now=now)
+
+    def forget(self, names: Sequence[bytes]) -> None:
+        """Takes names out of the ledger whose mails are proven to have left, with what was to be done with them."""
+        with self._life():
+            forget_names(self._open_writer(), names, keys=self._keys)
 
     # -- link B ----------------------------------------------------------------------------
 
