@@ -13,7 +13,7 @@ against; the double follows what is documented and what users report.
 
 import ssl
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from email.message import Message
 from random import Random
 from types import TracebackType
@@ -35,7 +35,7 @@ class GraphFake:
 
     Args:
         certificates: Its own must cover `hosts`.
-        check: Tells what is known of an access token.
+        check: Tells what is known of an access token; `issued_by(authority)` or a dictionary's `get`.
         hosts: The names that it serves.
         chaotic: Makes delta rounds as untidy as is allowed.
     """
@@ -55,6 +55,10 @@ class GraphFake:
         """The mailboxes that applications may open; None: all."""
         self.counts = True
         """False: `$count` is answered with -1."""
+        self.immutable = True
+        """False: the wish for immutable ids is ignored."""
+        self.demanded: Mapping[str, object] = {}
+        """Claims that a token's request must have asked for; others are challenged."""
         self.faults: list[str] = []
         self.requests: list[Seen] = []
         self.bytes_sent = 0

@@ -1,21 +1,26 @@
 """Whose token it is and what it opens in the Graph double."""
 
-from collections.abc import Callable, Collection
-from typing import Protocol
+import json
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from tests.servers.graph_call import Call
 from tests.servers.graph_mailbox import Mailbox
-from tests.servers.graph_schema import GRAPH_ID, Refused, Wrong, bad_request, denied
+from tests.servers.graph_schema import CHALLENGE, GRAPH_ID, Refused, Wrong, bad_request, denied, insufficient_claims
+
+if TYPE_CHECKING:
+    from tests.servers.authority_state import State
 
 _READ = frozenset({"Mail.Read", "Mail.ReadWrite", "Mail.Read.Shared", "Mail.ReadWrite.Shared"})
 _CHANGES = frozenset({"patch", "delete", "move", "permanent_delete"})
 
 
 class Bearing(Protocol):
-    """What is known of a good access token.
+    """What is known of a good access token: tests.servers.authority_model.Claims, or what a test makes of its own.
 
-    `account` is empty for an application. `scopes` are delegated scopes or an application's roles, with or without the
-    resource before them.
+    `account` is empty for an application. `scopes` are delegated scopes or an application's roles, without the resource
+    before them. `challenge` holds the claims (JSON) that its request asked for.
     """
 
     @property
@@ -24,29 +29,58 @@ class Bearing(Protocol):
     def audience(self) -> str: ...
     @property
     def scopes(self) -> Collection[str]: ...
+    @property
+    def challenge(self) -> str: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grant:
+    """A token of a test's own; see Bearing."""
+
+    account: str
+    scopes: Collection[str]
+    audience: str = "https://graph.microsoft.com"
+    challenge: str = ""
 
 
 Check = Callable[[str], Bearing | None]
 """Tells what is known of a token; None: it is no good."""
 
 
-def bearing(call: Call, check: Check) -> Bearing:
-    """Raises `Refused` (401) unless the request has a good token for this host."""
-    challenge = 'Bearer realm="", authorization_uri="https://login.microsoftonline.com/common/oauth2/authorize"'
-    given = call.headers.get("Authorization", "")
-    scheme, _, token = given.partition(" ")
-    if not token:
-        raise Wrong(401, "InvalidAuthenticationToken", "Access token is empty.", WWW_Authenticate=challenge)
-    if scheme.lower() != "bearer":
-        raise Wrong(401, "InvalidAuthenticationToken", "Authorization is no bearer's.", WWW_Authenticate=challenge)
+def issued_by(authority: "State") -> Check:
+    """The tokens that the double of the authorities has issued."""
+
+    def check(token: str) -> Bearing | None:
+        claims = authority.tokens.get(token)
+        return claims if claims and claims.alive else None
+
+    return check
+
+
+def bearing(call: Call, check: Check, *, demanded: Mapping[str, object]) -> Bearing:
+    """Raises `Refused` (401) unless the request has a good token for this host, asked for with the demanded claims."""
+    scheme, _, token = call.headers.get("Authorization", "").partition(" ")
+    if scheme != "Bearer" or not token:
+        raise Wrong(401, "InvalidAuthenticationToken", "Access token is empty.", WWW_Authenticate=CHALLENGE)
     known = check(token)
     if known is None:
-        text = "Access token has expired or is not yet valid."
-        raise Refused(401, "InvalidAuthenticationToken", text, WWW_Authenticate=challenge)
+        raise _refused("Access token has expired or is not yet valid.")
     if known.audience.rstrip("/") not in (f"https://{call.host}", GRAPH_ID):
-        text = "Access token validation failure. Invalid audience."
-        raise Refused(401, "InvalidAuthenticationToken", text, WWW_Authenticate=challenge)
+        raise _refused("Access token validation failure. Invalid audience.")
+    if demanded and not _holds(json.loads(known.challenge or "{}"), demanded):
+        raise insufficient_claims(demanded)
     return known
+
+
+def _refused(text: str) -> Refused:
+    return Refused(401, "InvalidAuthenticationToken", text, WWW_Authenticate=CHALLENGE)
+
+
+def _holds(given: object, demanded: object) -> bool:
+    """Whether all that is demanded is in what is given; libraries add wishes of their own."""
+    if isinstance(demanded, Mapping) and isinstance(given, Mapping):
+        return all(name in given and _holds(given[name], value) for name, value in demanded.items())
+    return given == demanded
 
 
 def allow(call: Call, who: Bearing, mailbox: Mailbox, *, policy: Collection[str] | None) -> None:
@@ -58,7 +92,7 @@ def allow(call: Call, who: Bearing, mailbox: Mailbox, *, policy: Collection[str]
         mailbox: The mailbox.
         policy: The mailboxes that an application may open; None: all of them.
     """
-    granted = {scope.rpartition("/")[2] for scope in who.scopes}
+    granted = set(who.scopes)
     if call.endpoint == "me":
         if "User.Read" not in granted:
             raise Refused(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")

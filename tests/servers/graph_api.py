@@ -9,8 +9,9 @@ from urllib.parse import quote
 from tests.servers.graph_call import Call
 from tests.servers.graph_delta import Entry, page
 from tests.servers.graph_json import folder_json, message_json
-from tests.servers.graph_mailbox import Folder, Mail, Mailbox, rest_id
+from tests.servers.graph_mailbox import Mailbox
 from tests.servers.graph_schema import USER, Answer, Wrong, bad_request, found
+from tests.servers.graph_things import Folder, Mail, rest_id
 
 T = TypeVar("T")
 _READ = re.compile(r"isRead eq (true|false)")
@@ -138,7 +139,9 @@ def _entry(call: Call, entry: Entry, select: tuple[str, ...], mailbox: Mailbox) 
         id_ = mail.id if call.immutable else rest_id(mail.id, entry.moves)
         reason = entry.removed or "deleted"
         return {"@odata.type": "#microsoft.graph.message", "id": id_, "@removed": {"reason": reason}}
-    return message_json(mail, call, select=("isRead",) if entry.partial else select)
+    if entry.partial:  # what has changed, as far as it is wanted
+        select = tuple({"id", "isRead"} & {"id", *(select or ("isRead",))})
+    return message_json(mail, call, select=select)
 
 
 def _move(call: Call, mailbox: Mailbox, mail: Mail) -> Answer:

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 from tests.servers.graph_schema import MESSAGE, Wrong, bad_request
 
 _CALLED = re.compile(r"(\w+)\('(.*)'\)")
+_IMMUTABLE = re.compile(r'(?i)idtype="immutableid"')
 _OPTIONS: Mapping[str, frozenset[str]] = {
     "me": frozenset({"$select"}),
     "folder": frozenset({"$select"}),
@@ -34,6 +35,8 @@ class Call:
     query: Mapping[str, str]
     headers: Message
     body: bytes
+    ordinary: bool = False
+    """The wish for immutable ids is ignored."""
 
     @cached_property
     def endpoint(self) -> str:
@@ -83,8 +86,12 @@ class Call:
         return f"https://{self.host}/v1.0/{who}"
 
     @property
+    def wants_immutable(self) -> bool:
+        return any(_IMMUTABLE.fullmatch(one) for one in self.preferences)
+
+    @property
     def immutable(self) -> bool:
-        return 'idtype="immutableid"' in (one.lower() for one in self.preferences)
+        return self.wants_immutable and not self.ordinary
 
     @property
     def page_size(self) -> int:
@@ -103,7 +110,8 @@ class Call:
     @property
     def applied(self) -> Mapping[str, str]:
         """Headers of the answer."""
-        return {"Preference-Applied": ", ".join(self.preferences)} if self.preferences else {}
+        honoured = [one for one in self.preferences if not (self.ordinary and _IMMUTABLE.fullmatch(one))]
+        return {"Preference-Applied": ", ".join(honoured)} if honoured else {}
 
     @cached_property
     def select(self) -> tuple[str, ...]:
@@ -112,8 +120,8 @@ class Call:
 
     def check(self) -> None:
         """What can be said without looking into a mailbox."""
-        if self.method == "GET" and self.body:
-            raise bad_request("A GET request has a body.")
+        if self.body and self.endpoint not in ("patch", "move"):
+            raise bad_request("A request has a body that wants none.")
         if not self.endpoint:
             self._refuse_unknown()
         allowed = _OPTIONS.get(self.endpoint, frozenset())
@@ -126,7 +134,7 @@ class Call:
                     text = f"Could not find a property named '{name}' on type 'microsoft.graph.message'."
                     raise Wrong(400, "RequestBroker--ParseUri", text)
         for one in self.preferences:
-            if not re.fullmatch(r'(?i)idtype="immutableid"|odata\.maxpagesize=[1-9]\d*', one):
+            if not (_IMMUTABLE.fullmatch(one) or re.fullmatch(r"(?i)odata\.maxpagesize=[1-9]\d*", one)):
                 raise bad_request(f"Unknown preference {one}.")
 
     def _refuse_unknown(self) -> None:
@@ -148,6 +156,8 @@ def parse(method: str, target: str, *, headers: Message, body: bytes) -> Call:
     Raises:
         Wrong: It is not one for Graph.
     """
+    if "Transfer-Encoding" in headers:
+        raise bad_request("The body has no length.")
     if re.search(r"[^!-~]|#", target):
         raise bad_request("The address holds characters that must be quoted.")
     url = urlsplit(target)

@@ -14,8 +14,9 @@ from random import Random
 from typing import Literal
 
 from tests.servers.graph_call import Call
-from tests.servers.graph_mailbox import Change, Folder, Mail, Mailbox
+from tests.servers.graph_mailbox import Mailbox
 from tests.servers.graph_schema import Refused, Wrong, bad_request
+from tests.servers.graph_things import Change, Folder, Mail
 
 _PAGE = 10
 _LARGEST_PAGE = 1000

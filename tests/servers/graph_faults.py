@@ -1,11 +1,10 @@
 """What a test makes the Graph double do wrong, and how often."""
 
-import base64
-import json
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tests.servers.graph_schema import Answer, error
+from tests.servers.graph_schema import Answer, error, insufficient_claims
 
 ENDPOINTS = (
     *("me", "folder", "folders", "children", "list", "delta", "delta_next", "delta_link"),
@@ -28,6 +27,8 @@ class Fault:
     """The connection ends after so many bytes of the body."""
     stall: int | None = None
     """After so many bytes of the body the rest comes only when `release` is set."""
+    endless: bytes = b""
+    """This follows the body again and again, until the client ends the connection."""
     hold: bool = False
     """The request is carried out only when `release` is set."""
     chunked: bool | None = None
@@ -94,16 +95,9 @@ def token_refused() -> Fault:
     return refuse(401, "InvalidAuthenticationToken", "Access token has expired or is not yet valid.")
 
 
-def claims(**wanted: object) -> Fault:
-    """Another token is wanted, one that says more (conditional access)."""
-    asked = wanted or {"access_token": {"nbf": {"essential": True, "value": "1604106651"}}}
-    encoded = base64.b64encode(json.dumps(asked).encode()).decode()
-    where = "https://login.microsoftonline.com/common/oauth2/authorize"
-    challenge = f'Bearer realm="", authorization_uri="{where}", error="insufficient_claims", claims="{encoded}"'
-    text = "Continuous access evaluation resulted in challenge with result: InteractionRequired."
-    return Fault(
-        answer=error(401, "InvalidAuthenticationToken", text, headers={"WWW-Authenticate": challenge}),
-    )
+def claims(wanted: Mapping[str, object]) -> Fault:
+    """Once, another token is wanted, one that says more. GraphFake.demanded does so until there is one."""
+    return Fault(answer=insufficient_claims(wanted).answer())
 
 
 def html(status: int = 502) -> Fault:
@@ -114,6 +108,11 @@ def html(status: int = 502) -> Fault:
 def body(content: bytes, *, kind: str = "application/json", status: int = 200) -> Fault:
     """An answer of any content: no JSON, the wrong JSON, too much."""
     return Fault(answer=Answer(status=status, body=content, kind=kind, chunked=True))
+
+
+def flood(start: bytes = b'{"value":[', *, filler: bytes = b"{}," * 20_000) -> Fault:
+    """An answer without an end."""
+    return Fault(answer=Answer(body=start, chunked=True), endless=filler)
 
 
 @dataclass(kw_only=True)

@@ -70,6 +70,8 @@ class Connection(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if "Transfer-Encoding" in self.headers:
+            self._skip_chunks()
         running = self.server.fake.begin(self.command, self.path, headers=self.headers, body=body)
         try:
             self._carry_out(running, running.fault)
@@ -84,6 +86,11 @@ class Connection(BaseHTTPRequestHandler):
 
     def do_DELETE(self) -> None:
         self.do_GET()
+
+    def _skip_chunks(self) -> None:
+        while size := int(self.rfile.readline(), 16):
+            self.rfile.read(size + 2)
+        self.rfile.readline()
 
     def _carry_out(self, running: "Running", fault: Fault | None) -> None:
         if fault is None:
@@ -104,6 +111,10 @@ class Connection(BaseHTTPRequestHandler):
         if fault and fault.cut is not None:
             self._pieces(body[: fault.cut], chunked=chunked)
             return self._cut()
+        if fault and fault.endless:
+            self._pieces(body, chunked=True)
+            while True:  # ends when the client goes away
+                self._pieces(memoryview(fault.endless), chunked=True)
         if fault and fault.stall is not None:
             self._pieces(body[: fault.stall], chunked=chunked)
             body = body[fault.stall :]

@@ -3,8 +3,9 @@
 from email.utils import getaddresses
 
 from tests.servers.graph_call import Call
-from tests.servers.graph_mailbox import Folder, Mail, Mailbox
+from tests.servers.graph_mailbox import Mailbox
 from tests.servers.graph_schema import FOLDER, MESSAGE, ON_REQUEST, Wrong
+from tests.servers.graph_things import Folder, Mail
 
 
 def folder_json(mailbox: Mailbox, folder: Folder, select: tuple[str, ...]) -> dict[str, object]:

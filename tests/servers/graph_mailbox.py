@@ -3,75 +3,18 @@
 Tests name mails by their immutable id and folders by a well-known name, a display name or an id.
 """
 
-import base64
-import email
-import hashlib
 import threading
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from email.message import Message
-from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from tests.servers.graph_schema import HIDDEN, WELL_KNOWN, Refused, Wrong, item_not_found
+from tests.servers.graph_things import Change, Folder, Happening, Loss, Mail, letters
 
 if TYPE_CHECKING:
     from tests.servers.graph_delta import Token
     from tests.servers.graph_faults import Fault, Plan
 
-Happening = Literal["created", "updated", "removed", "returned"]
-Loss = Literal["gone", "location", "invalid", "missing"]
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Change:
-    """A line of a folder's log. `returned`: moved back into a folder that it had been in before."""
-
-    number: int
-    what: Happening
-    mail: "Mail"
-    moves: int
-
-
-@dataclass(kw_only=True, eq=False)
-class Folder:
-    id: str
-    name: str
-    parent: str
-    well_known: str = ""
-    hidden: bool = False
-    log: list[Change] = field(default_factory=list)
-    ever: set[str] = field(default_factory=set)
-    """Immutable ids of all mails that were in it."""
-    generations: dict[str, int] = field(default_factory=lambda: {"skip": 0, "delta": 0})
-    loss: Loss = "gone"
-    """How a link of an older generation is refused."""
-
-
-@dataclass(kw_only=True, eq=False)
-class Mail:
-    id: str
-    raw: bytes
-    folder: Folder
-    received: str | None
-    read: bool
-    type: str
-    moves: int = 0
-    version: int = 1
-
-    @property
-    def rest_id(self) -> str:
-        return rest_id(self.id, self.moves)
-
-    @cached_property
-    def header(self) -> Message:
-        return email.message_from_bytes(self.raw.partition(b"\r\n\r\n")[0])
-
-
-def rest_id(immutable: str, moves: int) -> str:
-    """The ordinary id of a mail: another one after each move."""
-    return "AAMkAGI2" + _letters(f"{immutable}/{moves}") + "AAA="
 
 
 class Mailbox:
@@ -94,6 +37,7 @@ class Mailbox:
         """The most requests that were under way at once, the refused ones included."""
         self._plan = plan
         self._made = 0
+        self._folders_made = 0
         self._changes = 0
         for name, display in WELL_KNOWN.items():
             parent = "" if name == "msgfolderroot" else self.folder("msgfolderroot").id
@@ -161,10 +105,29 @@ class Mailbox:
         """Makes a folder below another; `parent` as for `folder()`, the top if empty."""
         with self.lock:
             above = self.folder(parent or "msgfolderroot").id if self.folders else ""
-            id_ = "AAMkAGF0" + _letters(f"{self.address}/folder/{len(self.folders)}") + "AAEMAAA="
+            self._folders_made += 1
+            id_ = "AAMkAGF0" + letters(f"{self.address}/folder/{self._folders_made}") + "AAEMAAA="
             folder = Folder(id=id_, name=name, parent=above, well_known=well_known, hidden=hidden)
             self.folders[id_] = folder
             return folder
+
+    def remove_folder(self, name: str) -> None:
+        """Removes a folder with its mails."""
+        with self.lock:
+            folder = self.folder(name)
+            for id_ in self.ids(folder.id):
+                self.delete(id_)
+            del self.folders[folder.id]
+
+    def migrate(self) -> None:
+        """Gives every mail another id and forgets all links: the mailbox was exported and imported."""
+        with self.lock:
+            for mail in list(self.mails.values()):
+                raw, folder, read, received = mail.raw, mail.folder.id, mail.read, mail.received
+                self.delete(mail.id)
+                self.deliver(raw, folder, read=read, received=received, type=mail.type)
+            for folder_ in self.folders.values():
+                self.expire_sync(folder_.id)
 
     def share(self, account: str, *, write: bool = True) -> None:
         """Lets an account open this mailbox."""
@@ -263,11 +226,7 @@ class Mailbox:
     def _new_id(self) -> str:
         # Mails 2n and 2n+1 have ids that differ only in the case of one letter.
         stem, odd = divmod(self._made, 2)
-        return "AAkALgAAAAAAHYQDEapmEc2byACqAC-EWg0A" + _letters(f"{self.address}/{stem}") + "aA"[odd] + "AA="
-
-
-def _letters(seed: str) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(seed.encode()).digest()[:24]).decode()
+        return "AAkALgAAAAAAHYQDEapmEc2byACqAC-EWg0A" + letters(f"{self.address}/{stem}") + "aA"[odd] + "AA="
 
 
 def _shaped(id: str) -> bool:

@@ -1,6 +1,7 @@
 """A request to the Graph double, from its first line to the last byte of its answer."""
 
 import dataclasses
+import gzip
 from dataclasses import dataclass
 from email.message import Message
 from typing import TYPE_CHECKING
@@ -42,7 +43,8 @@ class Running:
         url = urlsplit(target)
         self._seen = Seen(method=method, path=url.path, query=url.query)
         try:
-            self._call = parse(method, target, headers=headers, body=body)
+            call = parse(method, target, headers=headers, body=body)
+            self._call = dataclasses.replace(call, ordinary=not fake.immutable)
             self._seen.endpoint = self._call.endpoint
             self._admit(self._call)
         except Refused as e:
@@ -55,9 +57,9 @@ class Running:
         fake = self._fake
         if call.host not in fake.hosts:
             raise bad_request(f"There is no Graph at {call.host!r}.")
-        who = bearing(call, fake.check)
+        who = bearing(call, fake.check, demanded=fake.demanded)
         call.check()
-        if not call.immutable and call.endpoint != "me":
+        if not call.wants_immutable and call.endpoint != "me":
             fake.faults.append(f"{call.method} {self._seen.path}: without Prefer: IdType")
         mailbox = fake.find(address(call, who))
         if mailbox is None:
@@ -80,9 +82,11 @@ class Running:
         """Carries the request out, unless another answer is to be given."""
         answer = instead or self._answer()
         self._seen.status = answer.status
-        if self._call:
-            answer = dataclasses.replace(answer, headers={**self._call.applied, **answer.headers})
-        return answer
+        if self._call is None:
+            return answer
+        applied = self._call.applied if answer.status < 400 else {}
+        answer = dataclasses.replace(answer, headers={**applied, **answer.headers})
+        return _zipped(answer) if "gzip" in self._call.headers.get("Accept-Encoding", "") and not instead else answer
 
     def _answer(self) -> Answer:
         if self._refusal is None:
@@ -107,3 +111,10 @@ class Running:
             with self._fake.lock:
                 self._mailbox.running -= 1
             self._mailbox = None
+
+
+def _zipped(answer: Answer) -> Answer:
+    if not answer.kind.startswith("application/json") or not answer.body:
+        return answer
+    headers = {**answer.headers, "Content-Encoding": "gzip"}
+    return dataclasses.replace(answer, body=gzip.compress(answer.body, compresslevel=1), headers=headers)

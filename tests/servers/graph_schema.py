@@ -3,6 +3,7 @@
 Names are those of the published schema (v1.0): an answer of the double holds no other.
 """
 
+import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -74,6 +75,7 @@ WELL_KNOWN: Mapping[str, str] = {
 """Names that open a folder in every language, with the display names of a German mailbox."""
 HIDDEN = frozenset({"recoverableitemsdeletions"})
 
+CHALLENGE = 'Bearer realm="", authorization_uri="https://login.microsoftonline.com/common/oauth2/authorize"'
 GRAPH_ID = "00000003-0000-0000-c000-000000000000"
 """The application id of Microsoft Graph: as good an audience as its address."""
 
@@ -120,6 +122,14 @@ def found(value: object, *, status: int = 200) -> Answer:
 
 def item_not_found() -> Refused:
     return Refused(404, "ErrorItemNotFound", "The specified object was not found in the store.")
+
+
+def insufficient_claims(wanted: Mapping[str, object]) -> Refused:
+    """The challenge of continuous access evaluation."""
+    encoded = base64.b64encode(json.dumps(wanted).encode()).decode()
+    challenge = f'{CHALLENGE}, error="insufficient_claims", claims="{encoded}"'
+    text = "Continuous access evaluation resulted in challenge with result: InteractionRequired."
+    return Refused(401, "InvalidAuthenticationToken", text, WWW_Authenticate=challenge)
 
 
 def bad_request(message: str) -> Wrong:
