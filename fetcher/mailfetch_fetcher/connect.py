@@ -16,7 +16,8 @@ from mailfetch_fetcher.contract.assignment import Assignment
 from mailfetch_fetcher.contract.probe import StepName
 from mailfetch_fetcher.contract.spec import Spec, unsupported
 from mailfetch_fetcher.errors import Pace, SourceError
-from mailfetch_fetcher.sources import imap_settings, pop3_settings
+from mailfetch_fetcher.sources import graph_settings, imap_settings, pop3_settings
+from mailfetch_fetcher.sources.graph import GraphSource
 from mailfetch_fetcher.sources.imap import ImapSource
 from mailfetch_fetcher.sources.imap_settings import ImapSettings
 from mailfetch_fetcher.sources.pop3 import Pop3Source
@@ -69,6 +70,10 @@ def make_source(
         bearer.check()  # a missing Secret is told before anything is connected
     context = _context(a, secrets=secrets)
     try:
+        if a.spec.protocol == "MicrosoftGraph" and bearer:
+            ca = _authority(a.spec, directory=secrets, namespace=a.namespace)
+            graph = dataclasses.replace(graph_settings.from_spec(a.spec, ca=ca), part_size=PART)
+            return GraphSource(graph, bearer=bearer, observe=observe, alive=alive)
         if a.spec.protocol == "POP3":
             pop3 = dataclasses.replace(_pop3_settings(a, bearer, secrets=secrets), part_size=PART)
             return Pop3Source(pop3, context=context, observe=observe, alive=alive)

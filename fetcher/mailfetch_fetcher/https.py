@@ -4,6 +4,7 @@
 answers without end.
 """
 
+import functools
 import ssl
 import time
 from collections.abc import Mapping
@@ -36,6 +37,12 @@ class _Adapter(HTTPAdapter):
         """The context knows whom to trust; `requests` would add its own bundle to a private CA."""
 
 
+@functools.lru_cache(maxsize=64)
+def _context(ca: bytes | None) -> ssl.SSLContext:
+    """One for each CA: each costs 849 kB, and there is a session for each mailbox at Microsoft Graph."""
+    return new_context(ca)
+
+
 def new_session(*, ca: bytes | None = None) -> requests.Session:
     """A session for https only.
 
@@ -49,7 +56,7 @@ def new_session(*, ca: bytes | None = None) -> requests.Session:
     session.trust_env = False
     session.adapters.clear()
     # Not the context of the mail servers: urllib3 adds the ALPN name of HTTP to it.
-    session.mount("https://", _Adapter(new_context(ca)))
+    session.mount("https://", _Adapter(_context(ca)))
     return session
 
 

@@ -54,6 +54,7 @@ class ImapSource:
 
     most_actions = 100
     by_name = False
+    lasting_names = False
     lists_all = True
 
     def __init__(

@@ -57,6 +57,7 @@ class Pop3Source:
 
     most_actions = 1000
     by_name = True
+    lasting_names = False
 
     def __init__(
         self,

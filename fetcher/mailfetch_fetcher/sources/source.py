@@ -38,6 +38,8 @@ class Source(Protocol):
     """Actions that one `finish` takes at most: 100, or more where one command (QUIT) carries out all."""
     by_name: bool
     """Mails are told apart by their names in the ledger (POP3, Graph), not by the cursor alone (IMAP)."""
+    lasting_names: bool
+    """A name is that of one mail for ever, in all mailboxes (Graph), not only while the mail is there (POP3)."""
 
     @property
     def lists_all(self) -> bool:
