@@ -135,10 +135,9 @@ def _paged(call: Call, things: list[T]) -> tuple[list[T], dict[str, str]]:
 def _entry(call: Call, entry: Entry, select: tuple[str, ...], mailbox: Mailbox) -> dict[str, object]:
     mail = entry.mail
     here = mail.id in mailbox.mails and mail.folder.id == mailbox.opened(call.id).id
-    if entry.removed or not here:
+    if entry.removed or not (here or entry.stale):
         id_ = mail.id if call.immutable else rest_id(mail.id, entry.moves)
-        reason = entry.removed or "deleted"
-        return {"@odata.type": "#microsoft.graph.message", "id": id_, "@removed": {"reason": reason}}
+        return {"@odata.type": "#microsoft.graph.message", "id": id_, "@removed": {"reason": "deleted"}}
     if entry.partial:  # what has changed, as far as it is wanted
         select = tuple({"id", "isRead"} & {"id", *(select or ("isRead",))})
     return message_json(mail, call, select=select)

@@ -28,8 +28,10 @@ class Entry:
 
     mail: Mail
     moves: int
-    removed: Literal["", "deleted", "changed"] = ""
+    removed: bool = False
     partial: bool = False
+    stale: bool = False
+    """It is told of as of a mail that is there, although it is not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +76,7 @@ def page(call: Call, mailbox: Mailbox, *, chaos: Random | None) -> Page:
         news = list(_news(folder, last, immutable=call.immutable))
         if chaos:
             news += _again(folder, last, chaos)
+            news += _late(folder, last, chaos) if call.immutable else []
         begun = _round(folder, last.select, news, since=last.since, until=mailbox.changes, size=size, chaos=chaos)
         at = 0
     else:
@@ -125,7 +128,7 @@ def _news(folder: Folder, last: Round, *, immutable: bool) -> Iterator[Entry]:
     for happened in changes.values():
         final = happened[-1]
         if final.what == "removed":
-            yield Entry(mail=final.mail, moves=final.moves, removed="deleted")
+            yield Entry(mail=final.mail, moves=final.moves, removed=True)
         else:
             created = any(change.what in ("created", "returned") for change in happened)
             yield Entry(mail=final.mail, moves=final.moves, partial=not created)
@@ -135,9 +138,15 @@ def _again(folder: Folder, last: Round, chaos: Random) -> list[Entry]:
     """Some of what earlier rounds told; a removal also of a mail that has come back since."""
     old = [change for change in folder.log if last.since < change.number <= last.until and change.what != "returned"]
     chosen = chaos.sample(old, k=min(len(old), chaos.randrange(4)))
+    return [Entry(mail=change.mail, moves=change.moves, removed=change.what == "removed") for change in chosen]
+
+
+def _late(folder: Folder, last: Round, chaos: Random) -> list[Entry]:
+    """Arrivals of mails that have left since, sometimes: the round tells of their removal as well, in any order."""
     return [
-        Entry(mail=change.mail, moves=change.moves, removed="deleted" if change.what == "removed" else "")
-        for change in chosen
+        Entry(mail=change.mail, moves=change.moves, stale=True)
+        for change in folder.log
+        if change.number > last.until and change.what == "created" and chaos.random() < 0.5
     ]
 
 

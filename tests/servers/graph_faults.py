@@ -84,7 +84,7 @@ def not_found() -> Fault:
 
 
 def conversion_failed() -> Fault:
-    return refuse(500, "ErrorMimeContentConversionFailed", "The MIME content of the item could not be converted.")
+    return refuse(500, "ErrorMimeContentConversionFailed", "MIME content conversion failed.")
 
 
 def sync_lost(status: int = 410, code: str = "SyncStateNotFound") -> Fault:

@@ -68,6 +68,11 @@ class Connection(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         pass
 
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """The base class asks for this where a request is none, or its method is unknown."""
+        self.server.fake.faults.append(f"{getattr(self, 'command', '')} {getattr(self, 'path', '')}: {code} {message}")
+        super().send_error(code, message, explain)
+
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if "Transfer-Encoding" in self.headers:

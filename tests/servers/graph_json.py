@@ -34,6 +34,8 @@ def message_json(mail: Mail, call: Call, *, select: tuple[str, ...] | None = Non
         "id": mail.id if call.immutable else mail.rest_id,
         "isRead": mail.read,
         "receivedDateTime": mail.received,
+        "createdDateTime": mail.created,
+        "lastModifiedDateTime": mail.created,
         "parentFolderId": mail.folder.id,
         "changeKey": f"CQAAABYAAAA{mail.version}",
     }
@@ -47,8 +49,6 @@ def _rest(mail: Mail) -> dict[str, object]:
     header = mail.header
     return {
         "categories": [],
-        "createdDateTime": mail.received,
-        "lastModifiedDateTime": mail.received,
         "bccRecipients": [],
         "body": {"contentType": "text", "content": ""},
         "bodyPreview": "",
@@ -67,7 +67,7 @@ def _rest(mail: Mail) -> dict[str, object]:
         "isReadReceiptRequested": False,
         "replyTo": _people(mail, "Reply-To"),
         "sender": next(iter(_people(mail, "From")), None),
-        "sentDateTime": mail.received,
+        "sentDateTime": mail.created,
         "subject": str(header.get("Subject", "")),
         "toRecipients": _people(mail, "To"),
         "uniqueBody": {"contentType": "text", "content": ""},

@@ -68,10 +68,16 @@ class Mailbox:
         """
         with self.lock:
             self._made += 1
-            if received == "":
-                received = f"{_EPOCH + timedelta(seconds=self._made // 2):%Y-%m-%dT%H:%M:%SZ}"
-            where = self.folder(folder)
-            mail = Mail(id=self._new_id(), raw=raw, folder=where, received=received, read=read, type=type)
+            created = f"{_EPOCH + timedelta(seconds=self._made // 2):%Y-%m-%dT%H:%M:%SZ}"
+            mail = Mail(
+                id=self._new_id(),
+                raw=raw,
+                folder=self.folder(folder),
+                received=created if received == "" else received,
+                created=created,
+                read=read,
+                type=type,
+            )
             self.mails[mail.id] = mail
             self._enter(mail)
             return mail.id

@@ -43,6 +43,7 @@ class Mail:
     raw: bytes
     folder: Folder
     received: str | None
+    created: str
     read: bool
     type: str
     moves: int = 0
