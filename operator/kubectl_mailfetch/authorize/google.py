@@ -41,11 +41,12 @@ def in_browser(
         PluginError: it did not work; says why.
     """
     config = {"client_id": client.id, "client_secret": client.secret}
+    config |= {"auth_uri": GOOGLE_AUTHORIZE, "token_uri": GOOGLE_TOKEN}
     redirect = f"http://127.0.0.1:{loopback.port}"
     flow = Flow(
         _Session(ca_file, client_id=client.id, scope=list(plan.scopes), redirect_uri=redirect),
         client_type="installed",
-        client_config=config | {"auth_uri": GOOGLE_AUTHORIZE, "token_uri": GOOGLE_TOKEN},
+        client_config={"installed": config},
         redirect_uri=redirect,
         autogenerate_code_verifier=True,
     )

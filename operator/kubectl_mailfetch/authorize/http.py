@@ -1,5 +1,6 @@
 """HTTPS to the provider: with the proxies and authorities of this machine, or only the authority that is given."""
 
+import json
 from typing import Any
 
 import requests
@@ -8,6 +9,10 @@ TIMEOUT = 30.0
 """Seconds that a server may be silent."""
 LONGEST = 1024 * 1024
 """Bytes of an answer: tokens have some kilobytes."""
+
+
+class Odd(requests.RequestException):
+    """An answer that is not a JSON object: a proxy's page, a redirect, a fault."""
 
 
 class Http(requests.Session):
@@ -30,7 +35,8 @@ class Http(requests.Session):
         """One request.
 
         Raises:
-            requests.RequestException: no answer, or one that is too long.
+            requests.RequestException: no answer, or one that is too long or not a JSON object, which the libraries
+                would stumble over.
         """
         kwargs |= {"timeout": kwargs.get("timeout") or TIMEOUT, "allow_redirects": False, "stream": True}
         with super().request(method, url, *args, **kwargs) as response:
@@ -38,9 +44,18 @@ class Http(requests.Session):
             for piece in response.iter_content(64 * 1024):
                 body += piece
                 if len(body) > LONGEST:
-                    raise requests.RequestException("the answer is too long")
+                    raise Odd("an answer that is too long")
             response._content = body  # what `content` and `text` read
+        if not _is_object(body):
+            raise Odd(f"HTTP status {response.status_code} and something that is not JSON")
         return response
+
+
+def _is_object(body: bytes) -> bool:
+    try:
+        return isinstance(json.loads(body), dict)
+    except ValueError:
+        return False
 
 
 def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:

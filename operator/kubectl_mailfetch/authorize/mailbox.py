@@ -2,7 +2,6 @@
 
 import base64
 import imaplib
-import json
 import poplib
 import re
 import ssl
@@ -12,7 +11,7 @@ from urllib.parse import quote
 
 import requests
 
-from kubectl_mailfetch.authorize.http import TIMEOUT, Http
+from kubectl_mailfetch.authorize.http import TIMEOUT, Http, Odd
 from kubectl_mailfetch.authorize.plan import Plan
 from kubectl_mailfetch.authorize.words import Granted
 from kubectl_mailfetch.errors import PluginError
@@ -105,9 +104,8 @@ def _graph(granted: Granted, plan: Plan, http: Http) -> None:
 
 def _check_own(granted: Granted, plan: Plan, http: Http) -> None:
     """The account's own mailbox is opened, so the account must be the one that is named (or have that address)."""
-    _, me = _get("/me?$select=mail,userPrincipalName,proxyAddresses", granted, plan, http)
+    _, me = _get("/me?$select=mail,userPrincipalName", granted, plan, http)
     addresses = [str(me.get("mail") or ""), str(me.get("userPrincipalName") or "")]
-    addresses += [str(a).partition(":")[2] for a in me.get("proxyAddresses") or []]
     if not any(_same(a, plan.username) for a in addresses):
         raise PluginError(
             f"{granted.account or 'another account'} signed in, but spec.auth.username is {plan.username}, and Graph"
@@ -124,12 +122,8 @@ def _get(path: str, granted: Granted, plan: Plan, http: Http) -> tuple[int, dict
             headers={"Authorization": f"Bearer {granted.access}", "Prefer": 'IdType="ImmutableId"'},
         )
     except requests.RequestException as e:
-        raise _unreachable(plan.cloud.graph, type(e).__name__, plan) from None
-    try:
-        body = response.json()
-    except json.JSONDecodeError:
-        body = {}
-    return response.status_code, body if isinstance(body, dict) else {}
+        raise _unreachable(plan.cloud.graph, str(e) if isinstance(e, Odd) else type(e).__name__, plan) from None
+    return response.status_code, response.json()
 
 
 def _xoauth2(granted: Granted, plan: Plan) -> bytes:

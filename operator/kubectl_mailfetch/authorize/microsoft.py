@@ -7,6 +7,7 @@ from typing import Any
 
 import msal
 import requests
+from msal.exceptions import MsalError
 
 from kubectl_mailfetch.authorize.http import Http
 from kubectl_mailfetch.authorize.loopback import Loopback
@@ -46,7 +47,7 @@ def in_browser(
         loopback.expect(flow["state"])
         show(flow["auth_uri"])
         result = app.acquire_token_by_auth_code_flow(flow, dict(loopback.wait(timeout)))
-    except requests.RequestException as e:
+    except (requests.RequestException, MsalError) as e:
         raise unreachable(plan.cloud.authority, e) from None
     except (ValueError, RuntimeError) as e:
         raise _odd(e, plan) from None
@@ -82,7 +83,7 @@ def by_device(plan: Plan, client: Client, *, http: Http, say: Callable[[str], No
         say("Waiting … (Ctrl-C ends it; nothing is written)")
         flow["expires_at"] = min(flow["expires_at"], time.time() + timeout)
         result = app.acquire_token_by_device_flow(flow)
-    except requests.RequestException as e:
+    except (requests.RequestException, MsalError) as e:
         raise unreachable(plan.cloud.authority, e) from None
     except (ValueError, RuntimeError) as e:
         raise _odd(e, plan) from None

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from kubectl_mailfetch.authorize.http import Odd
 from kubectl_mailfetch.authorize.plan import Plan
 from kubectl_mailfetch.errors import PluginError
 from kubectl_mailfetch.model import plain
@@ -118,6 +119,10 @@ def unreachable(host: str, error: Exception) -> PluginError:
         return PluginError(
             f"the certificate of {host} is not trusted. If a proxy of your organisation opens TLS, name its authority"
             " with --ca-file. Nothing was written."
+        )
+    if isinstance(error, Odd):
+        return PluginError(
+            f"{host} answered with {error}: a proxy in between, or a fault there. Try again later. Nothing was written."
         )
     return PluginError(
         f"cannot reach {host} ({type(error).__name__}). Check the network and HTTPS_PROXY. Nothing was written."
