@@ -51,7 +51,7 @@ class Authority:
 
     def _send(self, method: str, url: str, **what: Any) -> Answer:
         answer = send(self._session, method, url, timeout=self._timeout, **what)
-        if answer.status_code != 200 or not _is_object(answer.text):
+        if answer.status_code != 200 or not _is_good(answer.text, token=method == "POST"):
             raise Refused(answer)
         return answer
 
@@ -90,8 +90,10 @@ def _unreachable(reason: Reason, host: str, error: Exception, *, pace: Pace) -> 
     return SourceError(reason, f"no access token: {what}; {todo}", pace=pace)
 
 
-def _is_object(text: str) -> bool:
+def _is_good(text: str, *, token: bool) -> bool:
+    """A JSON object; where a token was asked for, with one in it."""
     try:
-        return isinstance(json.loads(text), dict)
-    except ValueError:
+        told = json.loads(text)
+        return isinstance(told, dict) and (not token or (bool(told["access_token"]) and int(told["expires_in"]) >= 0))
+    except (ValueError, KeyError, TypeError):
         return False

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -85,17 +86,10 @@ class _Reply:
 
 
 def _refreshed(credentials: Any, authority: Authority) -> Granted:
-    from google.auth.exceptions import RefreshError
-
     def request(url: str, method: str = "POST", body: Any = None, headers: Any = None, **_: Any) -> _Reply:
         return _Reply(authority.post(url, data=body, headers=headers).text)
 
-    try:
-        credentials.refresh(request)
-    except RefreshError:  # an answer with status 200 and no token in it: all others were refused before
-        raise SourceError(
-            "ConnectionFailed", "Google answered a request for a token without one; it is tried again"
-        ) from None
+    credentials.refresh(request)
     return Granted(
         access_token=credentials.token,
         expires_at=_seconds(credentials.expiry),
@@ -105,6 +99,4 @@ def _refreshed(credentials: Any, authority: Authority) -> Granted:
 
 def _seconds(expiry: Any) -> float:
     """google-auth keeps the end in UTC, without saying so."""
-    from datetime import UTC
-
-    return float(expiry.replace(tzinfo=UTC).timestamp()) if expiry else 0.0
+    return float(expiry.replace(tzinfo=UTC).timestamp())

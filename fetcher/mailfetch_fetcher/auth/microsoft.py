@@ -135,6 +135,6 @@ def _claims(challenge: str, *, capable: bool) -> str:
 def _granted(answer: dict[str, Any], *, now: float) -> Granted:
     return Granted(
         access_token=str(answer["access_token"]),
-        expires_at=now + float(answer.get("expires_in") or 0),
+        expires_at=now + float(answer["expires_in"]),
         refresh_token=str(answer.get("refresh_token") or ""),
     )
