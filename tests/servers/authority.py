@@ -195,7 +195,7 @@ class Authority(State):
             case "POST", "oauth2.googleapis.com", ["token"]:
                 return "token", lambda r: answer_google(self, call, r)
             case "GET", "www.googleapis.com", ["oauth2", "v3", "certs"]:
-                return "keys", lambda _: pages.answer_keys(self)
+                return "keys", lambda _: pages.answer_keys()
             case _, host, _ if host not in RESOURCES:
                 return None
             case "GET", host, [tenant, "v2.0", ".well-known", "openid-configuration"]:
@@ -203,7 +203,7 @@ class Authority(State):
             case "GET", "login.microsoftonline.com", ["common", "discovery", "instance"]:
                 return "instances", lambda _: pages.answer_instances()
             case "GET", _, [_, "discovery", "v2.0", "keys"]:
-                return "keys", lambda _: pages.answer_keys(self)
+                return "keys", lambda _: pages.answer_keys()
             case "GET", _, [tenant, "oauth2", "v2.0", "authorize"]:
                 return "authorize", lambda r: pages.answer_authorize(self, call, r, tenant=tenant)
             case "POST", _, [tenant, "oauth2", "v2.0", "devicecode"]:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from tests.servers.authority_assertions import check_client_assertion
 from tests.servers.authority_errors import Answer, Refused, as_json
 from tests.servers.authority_grants import DEVICE_GRANT, look_at_grant, needed, redeem_code, redeem_device
-from tests.servers.authority_model import OIDC, Account, Call, Client, Refresh, Request, resource_scopes
+from tests.servers.authority_identity import client_info, make_id_token
+from tests.servers.authority_model import OIDC, PERSONAL, Account, Call, Client, Refresh, Request, resource_scopes
 
 if TYPE_CHECKING:
     from tests.servers.authority_state import State
@@ -54,9 +55,9 @@ def answer_entra(authority: "State", call: Call, request: Request, *, tenant: st
     if "offline_access" in everything:
         body["refresh_token"] = authority.issue_refresh(client, account, call.host, granted.scopes)
     if "openid" in everything:
-        body["id_token"] = authority.id_token(client, account, call.host, everything, granted.nonce)
+        body["id_token"] = make_id_token(client, account, call.host, everything, granted.nonce)
     if call.form.get("client_info") == "1":
-        body["client_info"] = authority.client_info(account)
+        body["client_info"] = client_info(account)
     return as_json(body)
 
 
@@ -120,7 +121,7 @@ def _application(authority: "State", call: Call, client: Client, tenant: str) ->
     if client.public:
         raise Refused("AADSTS7000218")
     where = authority.tenant(call.host, tenant)
-    if where is None:
+    if where is None or where.id == PERSONAL:
         raise Refused("AADSTS50059")
     scopes = tuple(call.form.get("scope", "").split())
     if len(scopes) != 1 or not scopes[0].endswith("/.default"):

@@ -199,7 +199,8 @@ BROKEN: Mapping[str, Answer] = {
     "html": Answer(status=200, body=_PAGE, headers={"Content-Type": "text/html"}),
     "html_503": Answer(status=503, body=_PAGE, headers={"Content-Type": "text/html"}),
     "html_403": Answer(status=403, body=_PAGE, headers={"Content-Type": "text/html"}),
-    "redirect": Answer(status=302, headers={"Location": "https://example.invalid/elsewhere"}),
+    # Whoever follows it gives the secret away to another host; the double records that.
+    "redirect": Answer(status=307, headers={"Location": "https://www.googleapis.com/elsewhere"}),
     "empty": Answer(status=200, headers={"Content-Type": "application/json"}),
     "list": Answer(status=200, body=b"[]", headers={"Content-Type": "application/json"}),
     "no_token": Answer(status=200, body=b'{"token_type":"Bearer"}', headers={"Content-Type": "application/json"}),

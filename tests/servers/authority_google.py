@@ -7,6 +7,7 @@ from tests.servers.authority_assertions import check_service_account, issuer
 from tests.servers.authority_errors import Answer, Refused, as_json
 from tests.servers.authority_grants import JWT_GRANT, look_at_grant, needed, redeem_code
 from tests.servers.authority_http import basic
+from tests.servers.authority_identity import make_id_token
 from tests.servers.authority_model import GOOGLE, GOOGLE_SCOPES, Call, Client, Request
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def answer_google(authority: "State", call: Call, request: Request) -> Answer:
     if refresh_token:
         body["refresh_token"] = refresh_token
     if "openid" in asked:
-        body["id_token"] = authority.id_token(client, account, "accounts.google.com", asked, nonce)
+        body["id_token"] = make_id_token(client, account, "accounts.google.com", asked, nonce)
     return as_json(body)
 
 

@@ -5,10 +5,9 @@ import urllib.parse
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import jwt
-
 from tests.servers.authority_errors import ERRORS, Answer, Refused, as_json, refuse
 from tests.servers.authority_http import basic, page, redirect
+from tests.servers.authority_identity import client_info, public_keys
 from tests.servers.authority_model import (
     GOOGLE,
     GOOGLE_SCOPES,
@@ -79,10 +78,9 @@ def answer_instances() -> Answer:
     )
 
 
-def answer_keys(authority: "State") -> Answer:
+def answer_keys() -> Answer:
     """The public key of ID tokens."""
-    key = jwt.algorithms.RSAAlgorithm.to_jwk(authority.signing.key.public_key(), as_dict=True)
-    return as_json({"keys": [{**key, "kid": authority.kid, "use": "sig"}]})
+    return as_json({"keys": public_keys()})
 
 
 # ---- signing in ----
@@ -123,7 +121,7 @@ def answer_authorize(authority: "State", call: Call, request: Request, *, tenant
     authority.codes[value] = code
     more = {"scope": " ".join(code.scopes)} if google else {"session_state": secrets.token_hex(16)}
     if not google and query.get("client_info") == "1":
-        more["client_info"] = authority.client_info(account)
+        more["client_info"] = client_info(account)
     return redirect(to, {"code": value, **back, **more})
 
 

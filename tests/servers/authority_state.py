@@ -1,15 +1,11 @@
 """The memory of the double of the authorities: who is registered, what was consented, which tokens live."""
 
-import base64
-import json
 import secrets
 import threading
 import time
-import uuid
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
-import jwt
 from cryptography import x509
 
 from tests.servers.authority_errors import Refused
@@ -60,9 +56,8 @@ class State:
         self.refreshes: dict[str, Refresh] = {}
         self.tokens: dict[str, Claims] = {}
         self.consents: dict[tuple[str, str], dict[str, set[str]]] = {}
-        self.signing = make_key_pair("id tokens")
-        self.kid = secrets.token_hex(8)
         self.register_tenant(TENANT, domain="contoso.com")
+        self.register_tenant(PERSONAL, domain="outlook.com")
 
     # ---- registration ----
 
@@ -274,27 +269,3 @@ class State:
         token = self.keep(("1//0" if client.google else "1.AX") + secrets.token_urlsafe(64 if client.google else 900))
         self.refreshes[token] = Refresh(client=client, account=account, host=host, scopes=scopes)
         return token
-
-    def id_token(self, client: Client, account: Account, host: str, scopes: Iterable[str], nonce: str) -> str:
-        """Signed, as both make them: who signed in."""
-        now = int(time.time())
-        subject = str(uuid.uuid5(uuid.NAMESPACE_URL, account.address))
-        google = client.google
-        claims: dict[str, object] = {
-            **{"iss": f"https://{host}" if google else f"https://{host}/{account.tenant}/v2.0", "aud": client.id},
-            **{"sub": subject, "iat": now, "nbf": now, "exp": now + 3600},
-        }
-        if nonce:
-            claims["nonce"] = nonce
-        if google and {"email", "https://www.googleapis.com/auth/userinfo.email"} & set(scopes):
-            claims |= {"email": account.address, "email_verified": True}
-        if not google:
-            claims |= {"oid": subject, "tid": account.tenant, "ver": "2.0"}
-            if "profile" in scopes:
-                claims |= {"preferred_username": account.address, "name": account.address.partition("@")[0]}
-        return jwt.encode(claims, self.signing.key, algorithm="RS256", headers={"kid": self.kid})
-
-    def client_info(self, account: Account) -> str:
-        """Which account the answer is about, as MSAL wants to know."""
-        uid = str(uuid.uuid5(uuid.NAMESPACE_URL, account.address))
-        return base64.urlsafe_b64encode(json.dumps({"uid": uid, "utid": account.tenant}).encode()).rstrip(b"=").decode()

@@ -34,7 +34,7 @@ def redirected(real: Lookup, addresses: Mapping[tuple[str, int], int]) -> Lookup
         to = addresses.get((name, int(number))) if str(number).isdigit() else None
         if to is not None and family in (socket.AF_UNSPEC, socket.AF_INET):
             return real("127.0.0.1", to, socket.AF_INET, type, proto, flags & ~socket.AI_NUMERICSERV)
-        if name.endswith(PROVIDERS):
+        if f".{name}".endswith(tuple(f".{domain}" for domain in PROVIDERS)):
             raise socket.gaierror(socket.EAI_NONAME, f"Name or service not known (in tests): {name}:{port}")
         return real(host, port, family, type, proto, flags)
 
