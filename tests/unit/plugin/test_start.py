@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = {"pykube", "rich", "requests", "yaml", "asyncio"}
+HEAVY = {"pykube", "rich", "requests", "yaml", "asyncio", "msal", "google_auth_oauthlib", "webbrowser"}
 FOREIGN = {"msgspec", "mailfetch_fetcher", "mailfetch_operator", "redis", "imapclient", "kopf", "kubernetes", "aiohttp"}
 RUN = """
 import json, sys
@@ -30,7 +30,9 @@ def modules_after(*args: str, **env: str) -> tuple[int, set[str], int]:
     return code or 0, set(names), count
 
 
-@pytest.mark.parametrize("args", [["--help"], ["list", "--help"], ["status", "-h"], ["enable", "--help"]])
+@pytest.mark.parametrize(
+    "args", [["--help"], ["list", "--help"], ["status", "-h"], ["enable", "--help"], ["authorize", "--help"]]
+)
 def test_help_imports_nothing_heavy(args: list[str]) -> None:
     code, names, count = modules_after(*args)
     assert code == 0
