@@ -16,7 +16,12 @@ PERSONAL = "9188040d-6c67-4c5b-b112-36a304b66dad"
 """The tenant of all personal accounts."""
 OIDC = frozenset({"openid", "profile", "email", "offline_access"})
 GOOGLE_MAIL = "https://mail.google.com/"
-GOOGLE_SCOPES = frozenset({GOOGLE_MAIL, "https://www.googleapis.com/auth/gmail.imap_admin", "openid", "email"})
+GOOGLE_SCOPES = frozenset(
+    {
+        *(GOOGLE_MAIL, "https://www.googleapis.com/auth/gmail.imap_admin"),
+        *("openid", "email", "profile", "https://www.googleapis.com/auth/userinfo.email"),
+    }
+)
 
 _MAIL = ("IMAP.AccessAsUser.All", "POP.AccessAsUser.All", "SMTP.Send", ".default")
 _GRAPH = (

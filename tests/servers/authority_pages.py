@@ -1,16 +1,17 @@
 """What the double of the authorities answers besides tokens: discovery, sign-in, device codes, introspection."""
 
+import html
 import secrets
 import urllib.parse
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tests.servers.authority_errors import ERRORS, Answer, Refused, as_json, refuse
+from tests.servers.authority_errors import ERRORS, Answer, Refused, as_json
 from tests.servers.authority_http import basic, page, redirect
 from tests.servers.authority_identity import client_info, public_keys
 from tests.servers.authority_model import (
     GOOGLE,
     GOOGLE_SCOPES,
+    OIDC,
     PERSONAL,
     Account,
     Call,
@@ -130,7 +131,7 @@ def _code(authority: "State", call: Call, client: Client, account: Account, tena
     prompt = call.query.get("prompt", "")
     authority.check_account(account, tenant)
     if client.google:
-        if bad := set(scopes) - GOOGLE_SCOPES - {"profile", "https://www.googleapis.com/auth/userinfo.email"}:
+        if bad := set(scopes) - GOOGLE_SCOPES:
             raise Refused("google_invalid_scope", str(sorted(bad)))
         scopes = tuple(s for s in scopes if s not in authority.unticked)
         first = (client.id, account.address) not in authority.consents
@@ -147,7 +148,7 @@ def _code(authority: "State", call: Call, client: Client, account: Account, tena
 
 def consent(authority: "State", client: Client, account: Account, host: str, scopes: tuple[str, ...]) -> None:
     """The account consents; at sign-in the scopes may be of several resources."""
-    for scope in scopes:
+    for scope in [scope for scope in scopes if scope not in OIDC] or scopes[:1]:
         resource, names = resource_scopes(host, (scope,))
         authority.consent(client, account, resource, names)
 
@@ -184,8 +185,9 @@ def _registered(client: Client, redirect_uri: str) -> bool:
 def _told(request: Request, refused: Refused) -> Answer:
     """Errors of which the client must not hear are told to the person."""
     request.outcome = refused.name
-    refusal: Callable[[], str] = lambda: ERRORS[refused.name].text.replace("{}", refused.detail)  # noqa: E731
-    return page(f"{refused.name}: {refusal()}", status=400)
+    refusal = ERRORS[refused.name]
+    text = f"{refused.name if refusal.code else refusal.error}: {refusal.text.replace('{}', refused.detail)}"
+    return page(html.escape(text), status=400)
 
 
 # ---- device codes ----
@@ -243,9 +245,3 @@ def answer_introspection(authority: "State", call: Call, mail_host: str) -> Answ
     rights = " ".join(name for name, scopes in _RIGHTS.items() if scopes & claims.scopes)
     username = claims.account or f"application@{authority.tenants[claims.tenant].domain}"
     return as_json({"active": True, "username": username, "scope": rights, "exp": int(claims.expires)})
-
-
-def refused(request: Request, error: Refused) -> Answer:
-    """Notes how it went."""
-    request.outcome = error.name
-    return refuse(error)

@@ -189,3 +189,19 @@ def test_nonce_of_another_sign_in_is_noticed(authority: Authority, http: request
     flow, answer = sign_in(http, app := public(http), [IMAP])
     with pytest.raises(RuntimeError, match="nonce"):
         app.acquire_token_by_auth_code_flow({**flow, "nonce": "another"}, answer)
+
+
+def test_signing_in_consents_to_nothing_else(authority: Authority, http: requests.Session) -> None:
+    authority.register_client("app")
+    flow, answer = sign_in(http, app := public(http), [IMAP])
+    refresh = app.acquire_token_by_auth_code_flow(flow, answer)["refresh_token"]
+    assert public(http).acquire_token_by_refresh_token(refresh, ["User.Read"])["error_codes"] == [65001]
+
+
+def test_slow_down_makes_the_client_slower(authority: Authority, http: requests.Session) -> None:
+    authority.register_client("app")
+    flow = (app := public(http)).initiate_device_flow([IMAP])
+    authority.fail_next("slow_down")
+    assert app.acquire_token_by_device_flow(flow, exit_condition=lambda _: True)["error"] == "slow_down"
+    authority.enter_code(flow["user_code"], "u@contoso.com")
+    assert "access_token" in app.acquire_token_by_device_flow(flow, exit_condition=lambda _: True)
