@@ -22,6 +22,7 @@ _LONGEST = 240
 _AADSTS = re.compile(r"AADSTS(\d{4,8})")
 _PERSON = frozenset({"invalid_grant", "interaction_required", "consent_required", "login_required"})
 _LATER = frozenset({"temporarily_unavailable", "server_error", "internal_failure"})
+_LIMITED = frozenset({"rate_limit_exceeded", "slow_down", "RESOURCE_EXHAUSTED"})
 _OURS = frozenset(
     {
         "invalid_scope",
@@ -126,7 +127,7 @@ def explain(refusal: Refusal, asked: Asked) -> SourceError:
 
     Transient trouble is never taken for bad credentials, whatever the body says.
     """
-    if refusal.status == 429 or meanings.LOOP in refusal.codes:
+    if refusal.status == 429 or refusal.error in _LIMITED or meanings.LOOP in refusal.codes:
         seconds = refusal.retry_after or (meanings.LOOP_SECONDS if meanings.LOOP in refusal.codes else None)
         text = f"{asked.host} limits how often tokens are asked for ({_said(refusal)}); it is tried again later"
         return SourceError("Throttled", text, pace=Pace.SLOW, retry_after=seconds)
