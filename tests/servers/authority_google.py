@@ -8,7 +8,7 @@ from tests.servers.authority_errors import Answer, Refused, as_json
 from tests.servers.authority_grants import JWT_GRANT, look_at_grant, needed, redeem_code
 from tests.servers.authority_http import basic
 from tests.servers.authority_identity import make_id_token
-from tests.servers.authority_model import GOOGLE, GOOGLE_SCOPES, Call, Client, Request
+from tests.servers.authority_model import GOOGLE, GOOGLE_SCOPES, Call, Client, Refresh, Request
 
 if TYPE_CHECKING:
     from tests.servers.authority_state import State
@@ -22,25 +22,15 @@ def answer_google(authority: "State", call: Call, request: Request) -> Answer:
     if grant == JWT_GRANT:
         return _service_account(authority, form, request)
     client = _client(authority, call, request)
-    refresh_token = ""
+    nonce = ""
     if grant == "authorization_code":
         code = redeem_code(
             authority, call, client, "google_malformed_code", "google_malformed_code", "google_bad_verifier"
         )
-        account, granted, nonce = code.account, code.scopes, code.nonce
-        if code.offline:
-            refresh_token = authority.issue_refresh(client, account, call.host, granted)
+        account, granted, nonce, again = code.account, code.scopes, code.nonce, code.offline
     elif grant == "refresh_token":
-        refresh = authority.refreshes.get(needed(form, "refresh_token", "google_bad_request"))
-        if refresh is None or refresh.client is not client:
-            raise Refused("google_bad_request")
-        account, granted, nonce = refresh.account, refresh.scopes, ""
-        request.account = account.address
-        if refresh.refused:
-            raise Refused(refresh.refused)
-        if authority.google_rotates:
-            refresh.used = True
-            refresh_token = authority.issue_refresh(client, account, call.host, granted)
+        refresh = _refresh(authority, form, client, request)
+        account, granted, again = refresh.account, refresh.scopes, authority.google_rotates
     else:
         raise Refused("google_unsupported_grant_type", grant)
     request.account = account.address
@@ -49,11 +39,22 @@ def answer_google(authority: "State", call: Call, request: Request) -> Answer:
     if beyond := set(asked) - set(granted):
         raise Refused("google_invalid_scope", str(sorted(beyond)))
     body = _body(authority, client.id, account.address, asked)
-    if refresh_token:
-        body["refresh_token"] = refresh_token
+    if again:
+        body["refresh_token"] = authority.issue_refresh(client, account, call.host, granted)
     if "openid" in asked:
         body["id_token"] = make_id_token(client, account, "accounts.google.com", asked, nonce)
     return as_json(body)
+
+
+def _refresh(authority: "State", form: Mapping[str, str], client: Client, request: Request) -> Refresh:
+    refresh = authority.refreshes.get(needed(form, "refresh_token", "google_bad_request"))
+    if refresh is None or refresh.client is not client:
+        raise Refused("google_bad_request")
+    request.account = refresh.account.address
+    if refresh.refused or (refresh.used and authority.strict_reuse):
+        raise Refused(refresh.refused or "google_revoked")
+    refresh.used = authority.google_rotates
+    return refresh
 
 
 def _client(authority: "State", call: Call, request: Request) -> Client:
