@@ -1,5 +1,6 @@
 """Signing in at Microsoft Entra, with msal: PKCE, state and nonce are the library's."""
 
+import re
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -15,6 +16,9 @@ from kubectl_mailfetch.authorize.plan import Client, Plan
 from kubectl_mailfetch.authorize.words import Granted, refusal, unreachable
 from kubectl_mailfetch.errors import Exit, PluginError
 from kubectl_mailfetch.model import plain
+
+_KEY = re.compile(r"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?-----END \1-----", re.DOTALL)
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
 def in_browser(
@@ -67,7 +71,7 @@ def by_device(plan: Plan, client: Client, *, http: Http, say: Callable[[str], No
     Raises:
         PluginError: it did not work; says why.
     """
-    if client.secret or client.certificate:
+    if not client.public:
         raise PluginError(
             f"--device is for public clients, and the Secret {plan.client_secret} has a client secret or certificate."
             " Leave --device out (with --no-browser the address is only printed).",
@@ -98,12 +102,20 @@ def _app(plan: Plan, client: Client, http: Http) -> Any:
         "http_client": http,
         "instance_discovery": False,
     }
-    if client.secret:
-        return msal.ConfidentialClientApplication(client_credential=client.secret, **common)
-    if client.certificate:
-        pair = {"public_certificate": client.certificate, "private_key": client.private_key or client.certificate}
-        return msal.ConfidentialClientApplication(client_credential=pair, **common)
-    return msal.PublicClientApplication(**common)
+    if client.public:
+        return msal.PublicClientApplication(**common)
+    return msal.ConfidentialClientApplication(client_credential=_credential(client), **common)
+
+
+def _credential(client: Client) -> str | dict[str, str]:
+    """The same choice as the fetcher's, which redeems the refresh token: the strongest that is there."""
+    if client.federated:
+        return {"client_assertion": client.federated}
+    if not client.certificate:
+        return client.secret
+    key = _KEY.search(client.private_key or client.certificate)  # both may be in one text
+    certificates = "\n".join(match[0] for match in _CERTIFICATE.finditer(client.certificate))
+    return {"private_key": key[0] if key else "", "public_certificate": certificates}
 
 
 def _scopes(plan: Plan) -> Sequence[str]:
@@ -133,6 +145,8 @@ def _odd(error: Exception, plan: Plan) -> PluginError:
             f" {plan.client_secret}, or spec.auth.oauth2.cloud. Nothing was written."
         )
     return PluginError(
-        f"the answer of {plan.cloud.authority} cannot be used ({type(error).__name__}): it was cut short, or does not"
-        " belong to this sign-in. Run the command again. Nothing was written."
+        f"{plan.cloud.authority} or the Secret {plan.client_secret} gave something that cannot be used"
+        f" ({type(error).__name__}): an answer that does not belong to this sign-in, or a certificate.pem or"
+        " private-key.pem that is not PEM without a passphrase. Correct the Secret, or run the command again. Nothing"
+        " was written."
     )

@@ -22,6 +22,12 @@ class Client:
     tenant: str = ""
     certificate: str = field(default="", repr=False)
     private_key: str = field(default="", repr=False)
+    federated: str = field(default="", repr=False)
+
+    @property
+    def public(self) -> bool:
+        """It has nothing to prove itself with."""
+        return not (self.secret or self.certificate or self.federated)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +149,7 @@ def read_client(values: Mapping[str, str] | None, plan: Plan) -> Client:
         tenant=found.get("tenant-id") or DEFAULT_TENANT,
         certificate=found.get("certificate.pem", ""),
         private_key=found.get("private-key.pem", ""),
+        federated=found.get("federated-token", ""),
     )
 
 

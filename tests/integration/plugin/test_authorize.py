@@ -15,6 +15,7 @@ import yaml
 from tests.cluster.control_plane import ControlPlane
 from tests.integration.plugin.authorizing import Authorizing, client_secret, connection
 from tests.servers.authority import Authority
+from tests.servers.authority_keys import make_key_pair
 from tests.servers.certs import Certificates, make_certificates
 from tests.servers.dovecot import Dovecot
 from tests.servers.dovecot_oauth2 import OAuth2
@@ -295,6 +296,34 @@ def test_an_authority_that_is_not_itself_ends_with_a_message(scene: Scene, fault
     with scene.run("office", "--device") as command:
         assert command.end() == 1
     assert "Nothing was written." in command.output
+
+
+@pytest.mark.parametrize("one_text", [True, False])
+def test_an_app_may_prove_itself_with_a_certificate(scene: Scene, one_text: bool) -> None:
+    pair = make_key_pair()
+    scene.authority.register_client("certified", certificate=pair.certificate)
+    files = {"certificate.pem": pair.certificate_pem, "private-key.pem": pair.private_pem}
+    if one_text:
+        files = {"certificate.pem": pair.private_pem + pair.certificate_pem}
+    secret = client_secret("certified-client", client_id="certified")
+    secret["stringData"] |= files
+    scene.save(secret)
+    scene.save(connection("office", oauth2={"clientSecretRef": {"name": "certified-client"}}))
+    with scene.run("office") as command:
+        command.visit(command.address())
+        assert command.end() == 0, command.output
+    assert "PRIVATE KEY" not in command.output
+    scene.token("office-token")
+
+
+def test_a_certificate_that_cannot_be_read_is_told(scene: Scene) -> None:
+    secret = client_secret("broken-client", client_id="app")
+    secret["stringData"]["certificate.pem"] = "-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----"
+    scene.save(secret)
+    scene.save(connection("office", oauth2={"clientSecretRef": {"name": "broken-client"}}))
+    with scene.run("office") as command:
+        assert command.end() == 1
+    assert "private-key.pem that is not PEM" in command.output
 
 
 def test_a_secret_that_somebody_else_made_is_only_changed_when_asked_for(scene: Scene) -> None:
