@@ -44,8 +44,8 @@ def respond(call: Call, mailbox: Mailbox, *, chaos: Random | None, counts: bool)
             return _list(call, mailbox, counts=counts)
         case "delta" | "delta_next" | "delta_link":
             told = page(call, mailbox, chaos=chaos)
-            entries = [_entry(call, one, told.select, mailbox) for one in told.entries]
-            return found({**_context(call), **told.link, "value": [entry for entry in entries if entry]})
+            value = [_entry(call, one, told.select, mailbox) for one in told.entries]
+            return found({**_context(call), **told.link, "value": value})
     mail = mailbox.mail(call.id)
     match call.endpoint:
         case "message":
@@ -148,7 +148,8 @@ def _move(call: Call, mailbox: Mailbox, mail: Mail) -> Answer:
     if set(body) != {"destinationId"} or not isinstance(body["destinationId"], str):
         raise bad_request("The request wants destinationId and nothing else.")
     target = mailbox.opened(body["destinationId"])
-    if target is mail.folder:
+    if target is mail.folder and not mail.moves:
+        # Not so if it was moved before: then the client may not have got the answer, and asks again.
         raise Wrong(400, "ErrorInvalidRequest", "The mail is in this folder already.")
     mailbox.move(mail.id, target.id)
     return found({**_context(call), **message_json(mail, call)}, status=201)

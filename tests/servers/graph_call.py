@@ -41,7 +41,7 @@ class Call:
     @cached_property
     def endpoint(self) -> str:
         """One of graph_faults.ENDPOINTS; empty: Graph has no such thing, or nothing that we need."""
-        words = tuple(part if at in (1, 4) else part.lower() for at, part in enumerate(self.parts))
+        words = tuple(part if at == 1 else part.lower() for at, part in enumerate(self.parts))
         match (self.method, *words):
             case ("GET",):
                 return "me"
@@ -171,7 +171,10 @@ def parse(method: str, target: str, *, headers: Message, body: bytes) -> Call:
     if root not in ("me", "users") or (root == "users" and not parts) or "" in parts:
         raise bad_request(f"Resource not found for the segment '{root}'.")
     user = parts.pop(0) if root == "users" else ""
-    pairs = parse_qsl(url.query, keep_blank_values=True, strict_parsing=bool(url.query))
+    try:
+        pairs = parse_qsl(url.query, keep_blank_values=True, strict_parsing=bool(url.query))
+    except ValueError:
+        raise bad_request("The query is malformed.") from None
     query = {name.lower(): value for name, value in pairs}
     if len(query) != len(pairs):
         raise bad_request("A query option is given twice.")

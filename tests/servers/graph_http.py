@@ -141,7 +141,8 @@ class Connection(BaseHTTPRequestHandler):
 
     def _write(self, data: bytes | memoryview) -> None:
         self.wfile.write(data)
-        self.server.fake.bytes_sent += len(data)
+        with self.server.fake.lock:
+            self.server.fake.bytes_sent += len(data)
 
     def _cut(self) -> None:
         self.close_connection = True

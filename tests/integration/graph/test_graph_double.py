@@ -442,6 +442,8 @@ def test_a_lost_reply_leaves_the_change(mailbox: Mailbox, client: Client) -> Non
         with pytest.raises(requests.ConnectionError):
             client.post(f"/me/messages/{id_}/move", json={"destinationId": "archive"})
         assert mailbox.where(id_) == place
+    again = client.post(f"/me/messages/{id_}/move", json={"destinationId": "archive"})
+    assert (again.status_code, again.json()["id"]) == (201, id_)
 
 
 @pytest.mark.parametrize("chunked", [True, False])
@@ -483,6 +485,7 @@ def test_a_mailbox_without_a_licence(mailbox: Mailbox, client: Client) -> None:
     [
         ("GET", "/me/mailFolders/inbox/messages?$top=1001", {}),
         ("GET", "/me/mailFolders/inbox/messages?$search=x", {}),
+        ("GET", "/me/mailFolders/inbox/messages?$select", {}),
         ("GET", "/me/mailFolders/inbox/messages?$select=wellKnownName", {}),
         ("GET", "/me/mailFolders/inbox/messages/delta?$filter=isRead eq false", {}),
         ("GET", "/me/mailFolders/inbox/messages/delta?$skiptoken=made-up", {}),
