@@ -35,7 +35,7 @@ class GraphFake:
 
     Args:
         certificates: Its own must cover `hosts`.
-        check: Tells what is known of an access token; `issued_by(authority)` or a dictionary's `get`.
+        check: Tells what is known of an access token; `Authority.look_up` or a dictionary's `get`.
         hosts: The names that it serves.
         chaotic: Makes delta rounds as untidy as is allowed.
     """

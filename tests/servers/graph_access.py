@@ -3,14 +3,11 @@
 import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from tests.servers.graph_call import Call
 from tests.servers.graph_mailbox import Mailbox
 from tests.servers.graph_schema import CHALLENGE, GRAPH_ID, Refused, Wrong, bad_request, denied, insufficient_claims
-
-if TYPE_CHECKING:
-    from tests.servers.authority_state import State
 
 _READ = frozenset({"Mail.Read", "Mail.ReadWrite", "Mail.Read.Shared", "Mail.ReadWrite.Shared"})
 _CHANGES = frozenset({"patch", "delete", "move", "permanent_delete"})
@@ -45,16 +42,6 @@ class Grant:
 
 Check = Callable[[str], Bearing | None]
 """Tells what is known of a token; None: it is no good."""
-
-
-def issued_by(authority: "State") -> Check:
-    """The tokens that the double of the authorities has issued."""
-
-    def check(token: str) -> Bearing | None:
-        claims = authority.tokens.get(token)
-        return claims if claims and claims.alive else None
-
-    return check
 
 
 def bearing(call: Call, check: Check, *, demanded: Mapping[str, object]) -> Bearing:

@@ -10,7 +10,6 @@ from tests.servers.authority import Authority
 from tests.servers.authority_model import TENANT
 from tests.servers.certs import Certificates
 from tests.servers.graph import GraphFake
-from tests.servers.graph_access import issued_by
 from tests.servers.graph_mailbox import Mailbox
 from tests.servers.resolve import Addresses, resolve
 
@@ -68,7 +67,7 @@ def running(certificates: Certificates, *, chaotic: Random | None = None) -> Ite
     """A tenant, to which the real names lead in this process."""
     with (
         Authority(certificates) as authority,
-        GraphFake(certificates=certificates, check=issued_by(authority), chaotic=chaotic) as graph,
+        GraphFake(certificates=certificates, check=authority.look_up, chaotic=chaotic) as graph,
         resolve({**authority.addresses, ("graph.microsoft.com", 443): graph.port}),
     ):
         yield Tenant(certificates, authority, graph)

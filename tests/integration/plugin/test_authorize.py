@@ -20,7 +20,6 @@ from tests.servers.certs import Certificates, make_certificates
 from tests.servers.dovecot import Dovecot
 from tests.servers.dovecot_oauth2 import OAuth2
 from tests.servers.graph import GraphFake
-from tests.servers.graph_access import issued_by
 from tests.servers.resolve import CERTIFICATE_NAMES, resolve
 
 pytestmark = pytest.mark.cluster
@@ -79,7 +78,7 @@ def scene(cluster: ControlPlane, certificates: Certificates) -> Iterator[Scene]:
         tokens = OAuth2(introspection=authority.introspection())
         shared = OAuth2(introspection=authority.introspection(), users="domain")
         with (
-            GraphFake(certificates=certificates, check=issued_by(authority)) as graph,
+            GraphFake(certificates=certificates, check=authority.look_up) as graph,
             Dovecot(certificates, oauth2=tokens) as dovecot,
             Dovecot(certificates, oauth2=shared) as lenient,
         ):
