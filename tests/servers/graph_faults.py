@@ -95,7 +95,10 @@ def token_refused() -> Fault:
     return refuse(401, "InvalidAuthenticationToken", "Access token has expired or is not yet valid.")
 
 
-def claims(wanted: Mapping[str, object]) -> Fault:
+_LATER: Mapping[str, object] = {"access_token": {"nbf": {"essential": True, "value": "1604106651"}}}
+
+
+def claims(wanted: Mapping[str, object] = _LATER) -> Fault:
     """Once, another token is wanted, one that says more. GraphFake.demanded does so until there is one."""
     return Fault(answer=insufficient_claims(wanted).answer())
 
