@@ -1,8 +1,7 @@
 """After-download actions at Graph: one request for each mail, which changes nothing when it is repeated.
 
 Delete moves to Deleted Items, as Outlook does: where DELETE would put a mail is not documented. An immutable id stays
-good when somebody else moves the mail, so in another session than the one that downloaded it (which has just read the
-changes) a mail is moved only if it is still in the folder.
+good when somebody else moves the mail, so each mail is moved only if it is still in the folder.
 """
 
 from collections.abc import Callable, Sequence
@@ -65,7 +64,7 @@ class Actions:
 
     def _one(self, action: PendingAction, confirm: Callable[[], None]) -> Outcome:
         path = message_path(self._settings, id_of(action.key))
-        if action.kind != "MarkSeen" and not action.same_session and not self._is_here(action):
+        if action.kind != "MarkSeen" and not self._is_here(action):
             return Outcome(action=action, result="done", was_gone=True)
         confirm()
         try:
