@@ -14,6 +14,7 @@ from typing import Self
 
 from tests.servers.certs import Certificates
 from tests.servers.pop3fake_session import CUT, SILENCE, Session
+from tests.servers.saslfake import POP3_REFUSAL, Tokens
 
 __all__ = ["CUT", "SILENCE", "FakePop3", "Pop3Quirks", "PopMail"]
 
@@ -48,6 +49,10 @@ class Pop3Quirks:
     pipelining: bool = True
     """Commands may be sent ahead."""
     line_end: bytes = b"\r\n"
+    tokens: Tokens = field(default_factory=lambda: Tokens(refusal=POP3_REFUSAL))
+    """Access tokens that it takes, where `before_login` offers a mechanism for them; in two lines, as Microsoft."""
+    shared: str = ""
+    """Mailbox that `user` may open besides the own one, named as the authorization identity."""
 
 
 class FakePop3:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from mailfetch_fetcher.sources import imap_errors as errors
-from mailfetch_fetcher.sources import token_errors
 from mailfetch_fetcher.sources.imap_channel import LONGEST_LINE, Channel
 
 LONGEST_TEXT = 1 << 20
@@ -151,8 +150,8 @@ class Wire(Channel):
         if status.upper() not in (b"NO", b"BAD"):
             raise self.broken(errors.nonsense(self.address, line))
         refusal = Refused(status.decode().upper(), errors.clean(text))
-        if unopened := token_errors.not_connected(self.address, self.mailbox, refusal.text):
-            raise self.broken(unopened)  # said in place of any answer, before the server hangs up
+        if farewell := errors.farewell(self.address, self.mailbox, refusal.text):
+            raise self.broken(farewell)
         raise refusal
 
     def untagged(self, line: bytes, *, longest_body: int = LONGEST_TEXT) -> Answer:

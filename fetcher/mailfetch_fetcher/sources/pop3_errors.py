@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 
 from mailfetch_fetcher.errors import Pace, SourceError
-from mailfetch_fetcher.sources.imap_errors import clean
+from mailfetch_fetcher.sources.imap_errors import clean, seconds_asked
 from mailfetch_fetcher.sources.pop3_settings import Pop3Settings
 
 _BUSY = re.compile(
@@ -108,8 +108,9 @@ def throttled(address: str, refusal: Refused) -> SourceError | None:
     """The server limits how much or how often we may ask; None if the refusal says something else."""
     if refusal.code == "AUTH" or not _LIMITED.search(refusal.text):
         return None
-    match = _SECONDS.search(refusal.text)
-    seconds = int(match[1]) * (60.0 if match[2].lower().startswith("m") else 1.0) if match else None
+    seconds = seconds_asked(refusal.text)
+    if match := _SECONDS.search(refusal.text):
+        seconds = seconds or int(match[1]) * (60.0 if match[2].lower().startswith("m") else 1.0)
     message = f"{address} limits us: {refusal.text}; it is tried again later (a longer spec.schedule.interval helps)"
     return SourceError("Throttled", message, pace=Pace.SLOW, retry_after=seconds)
 
