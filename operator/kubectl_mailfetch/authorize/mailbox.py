@@ -17,6 +17,10 @@ from kubectl_mailfetch.authorize.words import Granted
 from kubectl_mailfetch.errors import PluginError
 from kubectl_mailfetch.model import plain
 
+_LATER = re.compile(
+    r"throttl|too many|bandwidth|unavailable|try again|\[(IN-USE|LOGIN-DELAY|SYS/TEMP)\]", re.IGNORECASE
+)
+"""Refusals that say nothing of the account."""
 _WELL_KNOWN = {"inbox", "archive", "deleteditems", "drafts", "junkemail", "sentitems"}
 
 
@@ -46,7 +50,10 @@ def check_mailbox(granted: Granted, plan: Plan, *, http: Http, ca_file: str) -> 
     except (imaplib.IMAP4.abort, OSError, EOFError) as e:
         raise _unreachable(server, plain(getattr(e, "strerror", None) or e)[:200] or type(e).__name__, plan) from None
     except (imaplib.IMAP4.error, poplib.error_proto) as e:
-        raise _refused(plain(e)[:300], granted, plan) from None
+        said = plain(e)[:300]
+        if _LATER.search(said):
+            raise _unreachable(server, said, plan) from None
+        raise _refused(said, granted, plan) from None
 
 
 def _imap(granted: Granted, plan: Plan, context: ssl.SSLContext) -> None:
@@ -99,7 +106,7 @@ def _graph(granted: Granted, plan: Plan, http: Http) -> None:
     if status != 200:
         error = body.get("error") or {}
         said = f"{status} {plain(error.get('code') or '')} {plain(error.get('message') or '')[:200]}".strip()
-        raise _refused(said, granted, plan)
+        raise _unreachable(plan.cloud.graph, said, plan) if status >= 429 else _refused(said, granted, plan)
 
 
 def _check_own(granted: Granted, plan: Plan, http: Http) -> None:

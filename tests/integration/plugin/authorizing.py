@@ -20,10 +20,25 @@ PATIENCE = 120
 class Authorizing:
     """The command while it runs; a context manager that ends it."""
 
-    def __init__(self, *args: str, kubeconfig: Path, ca: Path, addresses: Addresses, stdin: str = "") -> None:
-        environment = child_environment(addresses, {**os.environ, "KUBECONFIG": str(kubeconfig)})
+    def __init__(
+        self, *args: str, kubeconfig: Path, ca: Path, addresses: Addresses, stdin: str = "", browser: str = ""
+    ) -> None:
+        """Starts it.
+
+        Args:
+            *args: The command line behind `authorize`.
+            kubeconfig: Whose rights it has.
+            ca: The authority of the doubles.
+            addresses: Where the names of the providers lead.
+            stdin: Its standard input.
+            browser: A command to open addresses with; none by default.
+        """
+        named = {"KUBECONFIG": str(kubeconfig), "BROWSER": browser}
+        environment = child_environment(addresses, {**os.environ, **named})
+        if not browser:
+            args = (*args, "--no-browser")
         self.process = subprocess.Popen(
-            [str(SCRIPT), "authorize", *args, "--no-browser", "--ca-file", str(ca)],
+            [str(SCRIPT), "authorize", *args, "--ca-file", str(ca)],
             env=environment,
             stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
             stdout=subprocess.PIPE,

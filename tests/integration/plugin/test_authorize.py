@@ -2,6 +2,8 @@
 
 import base64
 import json
+import signal
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,14 +89,15 @@ def scene(cluster: ControlPlane, certificates: Certificates) -> Iterator[Scene]:
                 ("graph.microsoft.com", 443): graph.port,
                 ("outlook.office365.com", 993): dovecot.imaps_port,
                 ("outlook.office365.com", 995): dovecot.pop3s_port,
+                ("outlook.office365.com", 143): dovecot.imap_port,
+                ("outlook.office365.com", 110): dovecot.pop3_port,
                 ("shared.test", 993): lenient.imaps_port,
                 ("imap.gmail.com", 993): dovecot.imaps_port,
             }
 
-            def run(*args: str, stdin: str = "") -> Authorizing:
+            def run(*args: str, kubeconfig: Path = cluster.kubeconfig, **more: str) -> Authorizing:
                 return Authorizing(
-                    *args, "-n", namespace, kubeconfig=cluster.kubeconfig, ca=certificates.ca, addresses=addresses,
-                    stdin=stdin,
+                    *args, "-n", namespace, kubeconfig=kubeconfig, ca=certificates.ca, addresses=addresses, **more
                 )  # fmt: skip
 
             made = Scene(cluster=cluster, namespace=namespace, authority=authority, graph=graph, run=run)
@@ -189,14 +192,88 @@ def test_another_account_that_may_not_open_the_mailbox_writes_nothing(scene: Sce
     assert scene.get("secret", "office-token") == {}
 
 
-@pytest.mark.parametrize("protocol", ["POP3", "MicrosoftGraph"])
-def test_the_mailbox_is_opened_by_each_protocol(scene: Scene, protocol: str) -> None:
+@pytest.mark.parametrize(
+    ("protocol", "encryption"), [("POP3", "TLS"), ("POP3", "StartTLS"), ("IMAP", "StartTLS"), ("MicrosoftGraph", "")]
+)
+def test_the_mailbox_is_opened_by_each_protocol(scene: Scene, protocol: str, encryption: str) -> None:
     scene.graph.mailbox("u@contoso.com")
-    scene.save(connection("office", protocol=protocol))
+    server = {"server": {"host": "outlook.office365.com", "encryption": encryption}} if encryption else {}
+    scene.save(connection("office", protocol=protocol, **server))
     with scene.run("office") as command:
         command.visit(command.address())
         assert command.end() == 0, command.output
     assert "The mailbox u@contoso.com can be opened." in command.output
+    scene.token("office-token")
+
+
+def test_a_folder_that_is_not_there_is_told_before_anything_is_written(scene: Scene) -> None:
+    scene.save(connection("office", folder="Nowhere"))
+    with scene.run("office") as command:
+        command.visit(command.address())
+        assert command.end() == 1
+    assert "its folder Nowhere cannot be" in command.output
+    assert scene.get("secret", "office-token") == {}
+
+
+def test_a_busy_mailbox_is_not_taken_for_a_closed_one(scene: Scene) -> None:
+    scene.graph.mailbox("u@contoso.com")
+    scene.graph.fail("folder", throttled())
+    scene.save(connection("office", protocol="MicrosoftGraph"))
+    with scene.run("office") as command:
+        command.visit(command.address())
+        assert command.end() == 1
+    assert "cannot be tried from this machine: graph.microsoft.com: 429 ApplicationThrottled" in command.output
+
+
+def test_the_browser_of_the_machine_is_opened(scene: Scene, tmp_path: Path) -> None:
+    scene.save(connection("office"))
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened\n')
+    browser.chmod(0o755)
+    with scene.run("office", browser=str(browser)) as command:
+        address = command.address()
+        assert (tmp_path / "opened").read_text().strip() == address
+        command.visit(address)
+        assert command.end() == 0, command.output
+    assert "The browser shows this address:" in command.output
+
+
+def test_an_interrupt_leaves_nothing_behind(scene: Scene) -> None:
+    scene.save(connection("office"))
+    with scene.run("office") as command:
+        command.line("Waiting")
+        command.process.send_signal(signal.SIGINT)
+        assert command.end() == 130
+    assert scene.get("secret", "office-token") == {}
+
+
+def test_it_works_with_the_rights_of_the_person(scene: Scene, cluster: ControlPlane) -> None:
+    """Without the right to annotate the Secret is written all the same; without that on Secrets nobody signs in."""
+    clerk = f"clerk-{scene.namespace}"
+    cluster.pki.issue(clerk, f"/CN={clerk}")
+    scene.save(connection("office"))
+    role = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "Role",
+        "metadata": {"name": "clerk"},
+        "rules": [{"apiGroups": ["mailfetch.dev"], "resources": ["mailconnections"], "verbs": ["get"]}],
+    }
+    scene.save(role)
+    cluster.kubectl("create", "rolebinding", "clerk", "-n", scene.namespace, "--role=clerk", f"--user={clerk}")
+    kubeconfig = cluster.pki.kubeconfig(clerk, cluster.url)
+    with scene.run("office", kubeconfig=kubeconfig) as command:
+        assert command.end() == 4
+    assert "you may not read the Secret m365-client" in command.output
+    secrets = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "create", "patch"]}
+    patch = json.dumps([{"op": "add", "path": "/rules/-", "value": secrets}])
+    cluster.kubectl("patch", "role", "clerk", "-n", scene.namespace, "--type=json", "-p", patch)
+    allowed = ("auth", "can-i", "create", "secrets", "-n", scene.namespace, f"--as={clerk}")
+    while cluster.kubectl(*allowed, check=False).stdout.strip() != "yes":
+        time.sleep(0.1)  # the API server hears of new rules by itself; the test's time-out is the bound
+    with scene.run("office", kubeconfig=kubeconfig) as command:
+        command.visit(command.address())
+        assert command.end() == 0, command.output
+    assert "no test could be asked for: you may not annotate MailConnection office" in command.output
     scene.token("office-token")
 
 
