@@ -47,12 +47,13 @@ def local(link: object, settings: GraphSettings) -> str:
     Raises:
         SourceError: it leads elsewhere.
     """
-    parts = urlsplit(link) if isinstance(link, str) else urlsplit("")
     try:
-        at_home = (parts.scheme, (parts.hostname or "").lower(), parts.port or 443) == ("https", settings.host, 443)
-    except ValueError:  # no port
-        at_home = False
-    if not at_home or parts.username is not None or not parts.path.startswith(f"{ROOT}/") or parts.fragment:
+        parts = urlsplit(link if isinstance(link, str) else "")
+        place = (parts.scheme, parts.hostname, parts.port or 443)
+    except ValueError:  # no address, or no port
+        raise odd_link(settings) from None
+    at_home = place == ("https", settings.host, 443) and parts.username is None and not parts.fragment
+    if not at_home or not parts.path.startswith(f"{ROOT}/"):
         raise odd_link(settings)
     return f"{parts.path}?{parts.query}"
 
