@@ -1,9 +1,13 @@
 """Runs `kubectl mailfetch authorize` as a person does; the test is the browser."""
 
+import base64
+import json
 import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, Queue
 from types import TracebackType
@@ -11,6 +15,9 @@ from typing import Any, Self
 
 import requests
 
+from tests.cluster.control_plane import ControlPlane
+from tests.servers.authority import Authority
+from tests.servers.graph import GraphFake
 from tests.servers.resolve import Addresses, child_environment
 
 SCRIPT = Path(sys.executable).parent / "kubectl-mailfetch"
@@ -97,6 +104,31 @@ class Authorizing:
             self.output += line
             self._lines.put(line)
         self._lines.put("")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """A namespace with the OAuth2 clients, and the providers."""
+
+    cluster: ControlPlane
+    namespace: str
+    authority: Authority
+    graph: GraphFake
+    run: Callable[..., Authorizing]
+
+    def save(self, document: dict[str, Any]) -> None:
+        self.cluster.kubectl("create", "-n", self.namespace, "-f", "-", input=json.dumps(document))
+
+    def get(self, kind: str, name: str) -> dict[str, Any]:
+        found = self.cluster.kubectl("get", kind, name, "-n", self.namespace, "-o", "json", "--ignore-not-found").stdout
+        result: dict[str, Any] = json.loads(found) if found else {}
+        return result
+
+    def token(self, name: str, key: str = "refresh-token") -> str:
+        """The content of a token Secret, which the authority must have issued."""
+        token = base64.b64decode(self.get("secret", name)["data"][key]).decode()
+        assert token in self.authority.refreshes
+        return token
 
 
 def connection(name: str, **spec: Any) -> dict[str, Any]:
