@@ -115,6 +115,7 @@ class Scene:
     authority: Authority
     graph: GraphFake
     run: Callable[..., Authorizing]
+    addresses: dict[tuple[str, int], int]
 
     def save(self, document: dict[str, Any]) -> None:
         self.cluster.kubectl("create", "-n", self.namespace, "-f", "-", input=json.dumps(document))

@@ -44,11 +44,9 @@ def scene(cluster: ControlPlane, certificates: Certificates) -> Iterator[Scene]:
         authority.register_client("app")
         authority.register_client(GOOGLE_CLIENT, secret="google's secret", redirect="http://localhost")
         tokens = OAuth2(introspection=authority.introspection())
-        shared = OAuth2(introspection=authority.introspection(), users="domain")
         with (
             GraphFake(certificates=certificates, check=authority.look_up) as graph,
             Dovecot(certificates, oauth2=tokens) as dovecot,
-            Dovecot(certificates, oauth2=shared) as lenient,
         ):
             addresses = {
                 **authority.addresses,
@@ -57,7 +55,6 @@ def scene(cluster: ControlPlane, certificates: Certificates) -> Iterator[Scene]:
                 ("outlook.office365.com", 995): dovecot.pop3s_port,
                 ("outlook.office365.com", 143): dovecot.imap_port,
                 ("outlook.office365.com", 110): dovecot.pop3_port,
-                ("shared.test", 993): lenient.imaps_port,
                 ("imap.gmail.com", 993): dovecot.imaps_port,
             }
 
@@ -66,7 +63,9 @@ def scene(cluster: ControlPlane, certificates: Certificates) -> Iterator[Scene]:
                     *args, "-n", namespace, kubeconfig=kubeconfig, ca=certificates.ca, addresses=addresses, **more
                 )  # fmt: skip
 
-            made = Scene(cluster=cluster, namespace=namespace, authority=authority, graph=graph, run=run)
+            made = Scene(
+                cluster=cluster, namespace=namespace, authority=authority, graph=graph, run=run, addresses=addresses
+            )
             made.save(client_secret("m365-client", client_id="app"))
             made.save(client_secret("google-client", client_id=GOOGLE_CLIENT, client_secret="google's secret"))
             with resolve(addresses):

@@ -6,6 +6,9 @@ import pytest
 
 from tests.integration.plugin.authorizing import Scene, client_secret, connection
 from tests.servers.authority_keys import make_key_pair
+from tests.servers.certs import Certificates
+from tests.servers.dovecot import Dovecot
+from tests.servers.dovecot_oauth2 import OAuth2
 from tests.servers.graph_faults import throttled
 
 pytestmark = pytest.mark.cluster
@@ -126,18 +129,20 @@ def test_without_a_trial_only_the_named_account_is_taken(scene: Scene) -> None:
     assert f"kubectl mailfetch authorize office -n {scene.namespace} --no-check" in command.output
 
 
-def test_a_shared_mailbox_is_opened_with_the_token_of_the_account(scene: Scene) -> None:
-    shared = scene.graph.mailbox("shared@contoso.com")
-    shared.share("u@contoso.com")
+def test_a_shared_mailbox_is_opened_with_the_token_of_the_account(scene: Scene, certificates: Certificates) -> None:
+    scene.graph.mailbox("shared@contoso.com").share("u@contoso.com")
     scene.save(connection("billing", sharedMailbox="shared@contoso.com", server={"host": "shared.test"}))
     scene.save(connection("bills", sharedMailbox="shared@contoso.com", protocol="MicrosoftGraph"))
-    for name in ("billing", "bills"):
-        with scene.run(name) as command:
-            command.visit(command.address())
-            assert command.end() == 0, command.output
-        assert "Signed in as u@contoso.com." in command.output
-        assert "The mailbox shared@contoso.com can be opened." in command.output
-        scene.token(f"{name}-token")
+    tokens = OAuth2(introspection=scene.authority.introspection(), users="domain")
+    with Dovecot(certificates, oauth2=tokens) as dovecot:
+        scene.addresses["shared.test", 993] = dovecot.imaps_port
+        for name in ("billing", "bills"):
+            with scene.run(name) as command:
+                command.visit(command.address())
+                assert command.end() == 0, command.output
+            assert "Signed in as u@contoso.com." in command.output
+            assert "The mailbox shared@contoso.com can be opened." in command.output
+            scene.token(f"{name}-token")
 
 
 @pytest.mark.parametrize("one_text", [True, False])
