@@ -84,6 +84,7 @@ class Dovecot:
         self._delivered = 0
         (self.directory / "mail").mkdir()
         (self.directory / "users").mkdir()
+        (self.directory / "masters").mkdir()
         self._passwords: dict[str, str] = {}
         for n in range(1, 51):
             self._write_user(f"user{n}@mail.test", f"pass{n}")
@@ -157,6 +158,10 @@ class Dovecot:
         deadline = time.monotonic() + DEADLINE
         while known and self._process and not self._accepts(user, password) and time.monotonic() < deadline:
             time.sleep(0.05)  # Dovecot looks at the file of a user at most once a second
+
+    def add_master(self, user: str, password: str) -> None:
+        """Somebody who may open every mailbox by naming its owner as the authorization identity (SASL PLAIN)."""
+        self._write_password("masters", user, password)
 
     def password(self, user: str) -> str:
         return self._passwords[user]
@@ -274,7 +279,10 @@ class Dovecot:
     def _write_user(self, user: str, password: str) -> None:
         """A file for each user: a new one is known at once."""
         self._passwords[user] = password
-        file = self.directory / "users" / user
+        self._write_password("users", user, password)
+
+    def _write_password(self, kind: str, user: str, password: str) -> None:
+        file = self.directory / kind / user
         secret = base64.b64encode(password.encode()).decode()
         file.write_text(f"{user}:{{PLAIN.b64}}{secret}::::::\n")
         self._own_one(file)

@@ -6,7 +6,6 @@ corrected, and its token cache is not ours (`tokens.py`).
 
 import json
 import re
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +16,9 @@ from mailfetch_fetcher.errors import Pace, SourceError
 
 _CAPABLE = "CP1"
 """Name of the capability to meet claims challenges."""
+_TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
 _KEY = re.compile(r"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?-----END \1-----", re.DOTALL)
+_Credential = str | dict[str, str] | None
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
@@ -50,7 +51,7 @@ def with_refresh_token(
         Refused: the authority gives none.
         SourceError: the client Secret cannot be used.
     """
-    app = _app(authority, client, host=host, tenant=tenant, capable=capable)
+    app = _app(authority, client, _credential(client), host=host, tenant=tenant, capable=capable)
     # msal merges claims and capabilities in its other methods, but not in this one.
     merged = _claims(claims, capable=capable)
     answer = app.acquire_token_by_refresh_token(
@@ -71,16 +72,21 @@ def as_application(
     now: float,
 ) -> Granted:
     """An access token for the app itself (client credentials). Arguments and errors as in `with_refresh_token`."""
-    if _credential(client) is None:
+    credential = _credential(client)
+    if credential is None:
         raise SourceError("SecretNotFound", client.missing("client-secret"), pace=Pace.CONFIGURATION)
-    app = _app(authority, client, host=host, tenant=tenant, capable=capable)
-    return _granted(app.acquire_token_for_client(list(scopes), claims_challenge=claims or None), now=now)
+    app = _app(authority, client, credential, host=host, tenant=tenant, capable=capable)
+    challenge = _claims(claims, capable=False) or None  # here msal adds the capability
+    return _granted(app.acquire_token_for_client(list(scopes), claims_challenge=challenge), now=now)
 
 
-def _app(authority: Authority, client: Client, *, host: str, tenant: str, capable: bool) -> Any:
+def _app(
+    authority: Authority, client: Client, credential: _Credential, *, host: str, tenant: str, capable: bool
+) -> Any:
     import msal
 
-    credential = _credential(client)
+    if not _TENANT.fullmatch(tenant):
+        raise _unusable(client)
     options: dict[str, Any] = {
         "authority": f"https://{host}/{tenant}",
         "http_client": authority,
@@ -88,23 +94,12 @@ def _app(authority: Authority, client: Client, *, host: str, tenant: str, capabl
         "client_capabilities": [_CAPABLE] if capable else None,
     }
     client_id = client.need("client-id")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            if credential is None:
-                return msal.PublicClientApplication(client_id, **options)
-            return msal.ConfidentialClientApplication(client_id, client_credential=credential, **options)
-    except ValueError:  # a key that cannot be read, or a tenant that makes no address: the cause may quote the key
-        raise SourceError(
-            "InvalidConfiguration",
-            f"the keys of the Secret '{client.secret}' make no OAuth2 client: certificate.pem and private-key.pem "
-            f"must be "
-            "PEM without a passphrase and belong together, tenant-id a tenant's ID or domain",
-            pace=Pace.CONFIGURATION,
-        ) from None
+    if credential is None:
+        return msal.PublicClientApplication(client_id, **options)
+    return msal.ConfidentialClientApplication(client_id, client_credential=credential, **options)
 
 
-def _credential(client: Client) -> str | dict[str, str] | None:
+def _credential(client: Client) -> _Credential:
     """What the app proves itself with: the strongest that is there, so that an old secret may stay a while."""
     if assertion := client.get("federated-token"):
         return {"client_assertion": assertion}
@@ -112,8 +107,36 @@ def _credential(client: Client) -> str | dict[str, str] | None:
         key = _KEY.search(client.get("private-key.pem") or certificate)  # both may be in one file
         if not key:
             raise SourceError("SecretNotFound", client.missing("private-key.pem"), pace=Pace.CONFIGURATION)
+        _check_pair(client, key[0], certificate)
         return {"private_key": key[0], "public_certificate": "\n".join(_certificates(certificate))}
     return client.get("client-secret") or None
+
+
+def _check_pair(client: Client, key: str, certificate: str) -> None:
+    """Refuses what msal would stumble over in the middle of a request."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+    from cryptography.x509 import load_pem_x509_certificate
+
+    try:
+        private = load_pem_private_key(key.encode(), None)
+        public = load_pem_x509_certificate(certificate.encode()).public_key()
+        good = isinstance(private, RSAPrivateKey) and private.public_key() == public
+    except (ValueError, TypeError, UnsupportedAlgorithm):  # TypeError: it has a passphrase
+        good = False
+    if not good:
+        raise _unusable(client)
+
+
+def _unusable(client: Client) -> SourceError:
+    """No cause is shown with it: it may quote the key."""
+    return SourceError(
+        "InvalidConfiguration",
+        f"the keys of the Secret '{client.secret}' make no OAuth2 client: certificate.pem and private-key.pem must be "
+        "PEM, RSA, without a passphrase and belong together, tenant-id must be a tenant's ID or domain",
+        pace=Pace.CONFIGURATION,
+    )
 
 
 def _certificates(text: str) -> list[str]:
