@@ -18,7 +18,7 @@ _CAPABLE = "CP1"
 """Name of the capability to meet claims challenges."""
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
 _KEY = re.compile(r"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?-----END \1-----", re.DOTALL)
-_Credential = str | dict[str, str] | None
+_Credential = str | dict[str, Any] | None
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
@@ -102,7 +102,7 @@ def _app(
 def _credential(client: Client) -> _Credential:
     """What the app proves itself with: the strongest that is there, so that an old secret may stay a while."""
     if assertion := client.get("federated-token"):
-        return {"client_assertion": assertion}
+        return {"client_assertion": lambda: assertion}
     if certificate := client.get("certificate.pem"):
         key = _KEY.search(client.get("private-key.pem") or certificate)  # both may be in one file
         if not key:
