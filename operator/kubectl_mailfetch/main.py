@@ -35,6 +35,19 @@ Kubeconfig = Annotated[str, typer.Option("--kubeconfig", help="Path of the kubec
 Output = Annotated[Format, typer.Option("-o", "--output", help="How to print.")]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask. Needed where there is no terminal.")]
 
+# Of `authorize`.
+File = Annotated[str, typer.Option("-f", "--file", help="Manifest of a connection that is not saved yet.")]
+Browser = Annotated[bool, typer.Option(help="Open the browser; the address is printed in any case.")]
+Port = Annotated[
+    int, typer.Option(min=0, max=65535, help="Port of this machine that the browser comes back to. 0: a free one.")
+]
+Device = Annotated[bool, typer.Option("--device", help="Sign in on any machine with a code (Microsoft only).")]
+CaFile = Annotated[
+    str, typer.Option(exists=True, dir_okay=False, help="Certificate authorities to trust instead of the usual (PEM).")
+]
+Check = Annotated[bool, typer.Option(help="See whether the account may open the mailbox before writing.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Set the key of a token Secret of somebody else.")]
+
 
 @app.command("list", epilog=_EPILOG)
 def list_(
@@ -138,22 +151,13 @@ def authorize(
         str, typer.Argument(help="Name of the MailConnection; with -f only needed if the file has several.")
     ] = "",
     namespace: Namespace = "",
-    file: Annotated[str, typer.Option("-f", "--file", help="Manifest of a connection that is not saved yet.")] = "",
-    browser: Annotated[bool, typer.Option(help="Open the browser; the address is printed in any case.")] = True,
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port of this machine that the browser comes back to. 0: a free one.")
-    ] = 0,
-    device: Annotated[
-        bool, typer.Option("--device", help="Sign in on any machine with a code (Microsoft only).")
-    ] = False,
-    ca_file: Annotated[
-        str,
-        typer.Option(exists=True, dir_okay=False, help="Certificate authorities to trust instead of the usual (PEM)."),
-    ] = "",
-    check: Annotated[bool, typer.Option(help="See whether the account may open the mailbox before writing.")] = True,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Set the key of a token Secret that this command did not make.")
-    ] = False,
+    file: File = "",
+    browser: Browser = True,
+    port: Port = 0,
+    device: Device = False,
+    ca_file: CaFile = "",
+    check: Check = True,
+    overwrite: Overwrite = False,
     timeout: Annotated[float, typer.Option(min=1, help="How many seconds to wait for the sign-in.")] = 300,
     context: Context = "",
     kubeconfig: Kubeconfig = "",

@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from kubectl_mailfetch.authorize import documents
+from kubectl_mailfetch.authorize.http import Http
+from kubectl_mailfetch.authorize.loopback import Loopback
 from kubectl_mailfetch.authorize.mailbox import check_mailbox
 from kubectl_mailfetch.authorize.plan import Client, Plan, make_plan, read_client
 from kubectl_mailfetch.authorize.secret import Secret, build_secret, check_replaceable, secret_texts
@@ -106,7 +108,10 @@ def authorize(objects: Objects, options: Options, desk: Desk) -> None:
     secret = build_secret(granted.refresh, plan, present=present, connection=saved)
     objects.write_secret(secret, exists=present is not None)
     desk.say(f"Wrote the key {plan.token_key} of the Secret {plan.token_secret} in namespace {namespace}.")
-    _follow(objects, plan, desk, saved=saved is not None)
+    if saved is None:
+        desk.say(f"The connection is not saved yet. Save it: kubectl apply -n {namespace} -f {options.file}")
+    else:
+        _follow(objects, plan, desk, enabled=Connection(saved).enabled)
 
 
 def _read(objects: Objects, options: Options) -> tuple[Connection, list[documents.Document], Object | None]:
@@ -130,9 +135,7 @@ def _client(objects: Objects, given: list[documents.Document], plan: Plan) -> Cl
 
 
 def _sign_in(plan: Plan, client: Client, options: Options, desk: Desk) -> Granted:
-    """The libraries cost half a second, so only now."""
-    from kubectl_mailfetch.authorize.loopback import Loopback
-
+    """By the provider's library, which is only loaded now."""
     if options.device and plan.provider == "Google":
         raise PluginError(
             "Google does not allow the permission for mail with device codes. Leave --device out; without a browser on"
@@ -142,14 +145,14 @@ def _sign_in(plan: Plan, client: Client, options: Options, desk: Desk) -> Grante
         )
     if options.device:
         from kubectl_mailfetch.authorize import microsoft
-        from kubectl_mailfetch.authorize.http import Http
 
         return microsoft.by_device(plan, client, http=Http(options.ca_file), say=desk.say, timeout=options.timeout)
 
     def show(address: str) -> None:
-        opened = options.browser and desk.open(address)
-        desk.say(f"Sign in as {plan.username}. {'The browser shows' if opened else 'Open'} this address:")
+        desk.say(f"Sign in as {plan.username}. Open this address:")
         desk.say(address)
+        if options.browser and desk.open(address):
+            desk.say("The browser opens it.")
         desk.say("Waiting … (Ctrl-C ends it; nothing is written)")
 
     with Loopback(port=options.port, warn=desk.say) as loopback:
@@ -160,7 +163,6 @@ def _sign_in(plan: Plan, client: Client, options: Options, desk: Desk) -> Grante
                 plan, client, ca_file=options.ca_file, loopback=loopback, show=show, timeout=options.timeout
             )
         from kubectl_mailfetch.authorize import microsoft
-        from kubectl_mailfetch.authorize.http import Http
 
         return microsoft.in_browser(
             plan, client, http=Http(options.ca_file), loopback=loopback, show=show, timeout=options.timeout
@@ -169,30 +171,26 @@ def _sign_in(plan: Plan, client: Client, options: Options, desk: Desk) -> Grante
 
 def _try(granted: Granted, plan: Plan, options: Options, desk: Desk) -> None:
     who = granted.account or plan.username
-    if granted.account and granted.account.casefold() != plan.username.casefold():
+    other = who.casefold() != plan.username.casefold()
+    if other:
         desk.say(f"Signed in as {who}, which is not spec.auth.username ({plan.username}).")
     else:
         desk.say(f"Signed in as {who}.")
     if not options.check:
-        if granted.account and granted.account.casefold() != plan.username.casefold():
+        if other:
             raise PluginError(
                 f"without a trial of the mailbox (--no-check) only {plan.username} is taken. Nothing was written."
             )
         desk.say(f"The mailbox {plan.mailbox} was not tried (--no-check).")
         return
-    from kubectl_mailfetch.authorize.http import Http
-
     check_mailbox(granted, plan, http=Http(options.ca_file), ca_file=options.ca_file)
     desk.say(f"The mailbox {plan.mailbox} can be opened.")
 
 
-def _follow(objects: Objects, plan: Plan, desk: Desk, *, saved: bool) -> None:
+def _follow(objects: Objects, plan: Plan, desk: Desk, *, enabled: bool) -> None:
     """Asks the operator for a test; for a connection that runs also for a round, which renews its pod's Secrets."""
-    if not saved:
-        desk.say(f"The connection is not saved yet. Save it: kubectl apply -n {plan.namespace} -f FILE")
-        return
     value = f"authorized-{desk.now():%Y%m%dT%H%M%SZ}"
-    wanted = {TEST: value} | ({FETCH: value} if plan.enabled else {})
+    wanted = {TEST: value} | ({FETCH: value} if enabled else {})
     status = f"kubectl mailfetch status {plan.name} -n {plan.namespace}"
     try:
         objects.annotate(plan.namespace, plan.name, wanted)

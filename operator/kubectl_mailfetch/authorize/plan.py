@@ -50,7 +50,6 @@ class Plan:
         client_secret: Name of the Secret with the client.
         token_secret: Name of the Secret to write.
         token_key: Its key.
-        enabled: The connection is annotated to download.
     """
 
     name: str
@@ -68,7 +67,6 @@ class Plan:
     client_secret: str
     token_secret: str
     token_key: str
-    enabled: bool
 
     @property
     def mailbox(self) -> str:
@@ -113,7 +111,6 @@ def make_plan(connection: Connection, *, namespace: str) -> Plan:
         client_secret=_need(connection, *oauth2, "clientSecretRef", "name"),
         token_secret=_need(connection, *oauth2, "tokenSecretRef", "name"),
         token_key=connection.text(*oauth2, "tokenSecretRef", "key") or "refresh-token",
-        enabled=connection.enabled,
     )
 
 
