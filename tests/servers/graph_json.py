@@ -36,7 +36,7 @@ def message_json(mail: Mail, call: Call, *, select: tuple[str, ...] | None = Non
         "receivedDateTime": mail.received,
         "createdDateTime": mail.created,
         "lastModifiedDateTime": mail.created,
-        "parentFolderId": mail.folder.id,
+        "parentFolderId": mail.folder.called or mail.folder.id,
         "changeKey": f"CQAAABYAAAA{mail.version}",
     }
     whole = cheap if names <= cheap.keys() else {**cheap, **_rest(mail)}

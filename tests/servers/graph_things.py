@@ -28,6 +28,8 @@ class Folder:
     name: str
     parent: str
     well_known: str = ""
+    called: str = ""
+    """How its mails name it, if not by this id: nobody promises that there is one spelling only."""
     hidden: bool = False
     log: list[Change] = field(default_factory=list)
     ever: set[str] = field(default_factory=set)

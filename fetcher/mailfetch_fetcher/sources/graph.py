@@ -108,12 +108,11 @@ class GraphSource:
         self._owner = threading.get_ident()
         self._folder, target = open_mailbox(self._http, self._settings, bearer=self._bearer, observe=self._observe)
         self._pages = Pages(self._http, self._settings, self._folder)
-        self._actions = Actions(self._http, self._settings, pages=self._pages, folder=self._folder, target=target)
+        self._actions = Actions(self._http, self._settings, pages=self._pages, target=target)
         self._changes = Changes(
             self._pages,
             total=lambda: self._now().total,
             place=f"{self._settings.base} {self._folder.id}",
-            folder=self._folder.id,
             moved=self._actions.moved,
         )
         return Opened(uid_validity="", insecure=False, can_push=False)
@@ -124,7 +123,7 @@ class GraphSource:
 
     def snapshot(self, cursor: str, *, known: Known, unseen: bool = False) -> Snapshot:
         """See `Source`. Reads the changes ahead; without a link it compares a list with the ledger."""
-        look = self._changes.look(cursor, known)
+        look = self._changes.look(cursor, known, far=unseen)  # whoever asks for both tells people
         if not unseen:
             return look
         total = max(look.total, self._now().total)
@@ -163,9 +162,7 @@ class GraphSource:
     def fetch(self, refs: Sequence[Ref]) -> Iterator[Message | Absent | Unreadable]:
         """See `Source`."""
         told = Told(cursor=None) if self._selecting else self._changes.told
-        fetching = Fetching(
-            self._http, self._settings, pages=self._pages, folder=self._folder, clock=self._clock, cursor=told.cursor
-        )
+        fetching = Fetching(self._http, self._settings, pages=self._pages, clock=self._clock, cursor=told.cursor)
         return fetching.fetch(refs, told=told.entries, first=told.first)
 
     def finish(

@@ -25,22 +25,18 @@ class Actions:
         failure: What stopped the last run; None: nothing.
     """
 
-    def __init__(
-        self, http: GraphHttp, settings: GraphSettings, *, pages: Pages, folder: Folder, target: Folder | None
-    ) -> None:
+    def __init__(self, http: GraphHttp, settings: GraphSettings, *, pages: Pages, target: Folder | None) -> None:
         """Does nothing yet.
 
         Args:
             http: The way to Graph.
             settings: Of the mailbox.
-            pages: For looks at single mails.
-            folder: Where the mails are.
+            pages: The folder, for looks at single mails.
             target: Where Move moves them.
         """
         self._http = http
         self._settings = settings
         self._pages = pages
-        self._folder = folder
         self._target = target.id if target else TRASH
         self.moved: set[str] = set()
         self.failure: SourceError | None = None
@@ -80,5 +76,4 @@ class Actions:
         return Outcome(action=action, result="done")
 
     def _is_here(self, action: PendingAction) -> bool:
-        now = self._pages.look(id_of(action.key))
-        return now is not None and now.folder == self._folder.id
+        return self._pages.holds(self._pages.look(id_of(action.key)))

@@ -15,6 +15,8 @@ from mailfetch_fetcher.sources.source import Known
 
 KEPT = 20
 """Pages that are read ahead to count what is new, and kept until they are downloaded."""
+FAR = 200
+"""Pages that are read to tell people how much is new."""
 COUNTED = 20_000
 """Mails that are compared with the ledger to count what is new, at most."""
 HANDED_OUT = 5_000
@@ -44,20 +46,18 @@ class Changes:
         more: A link had expired: it begins anew with the next look.
     """
 
-    def __init__(self, pages: Pages, *, total: Callable[[], int], place: str, folder: str, moved: set[str]) -> None:
+    def __init__(self, pages: Pages, *, total: Callable[[], int], place: str, moved: set[str]) -> None:
         """Reads nothing yet.
 
         Args:
             pages: The folder.
             total: Asks how many things it holds.
             place: See `Cursor`.
-            folder: Its id.
             moved: Ids of mails that we moved away; what was told of is taken out.
         """
         self._pages = pages
         self._total = total
         self._start = Cursor(place=place)
-        self._folder = folder
         self._moved = moved
         self._kept: list[Page] = []
         self._lost = ""
@@ -65,12 +65,12 @@ class Changes:
         self.told = Told()
         self.more = False
 
-    def look(self, cursor: str, known: Known) -> Snapshot:
-        """Counts what is new; what is read for it is kept for `windows`."""
+    def look(self, cursor: str, known: Known, *, far: bool) -> Snapshot:
+        """Counts what is new; what is read for it is kept for `windows`, unless it is `far`."""
         start, self._kept = self._begin(cursor), []
         if start.link:
             try:
-                return self._look_ahead(start, known)
+                return self._look_ahead(start, known, most=FAR if far else KEPT)
             except SyncLost as e:
                 self._lost, self._kept = e.link, []
         return self._compare(known)
@@ -90,13 +90,15 @@ class Changes:
 
     # ---- counting ----
 
-    def _look_ahead(self, start: Cursor, known: Known) -> Snapshot:
+    def _look_ahead(self, start: Cursor, known: Known, *, most: int) -> Snapshot:
         """Of the next pages. The folder is asked only if there is something."""
         new: set[str] = set()
-        for page in islice(self._pages.changes(start), KEPT):
-            self._kept.append(page)
+        exact = False
+        for page in islice(self._pages.changes(start), most):
+            if len(self._kept) < KEPT:
+                self._kept.append(page)
             new.update(entry.id for entry in _unknown(page, known))
-        exact = self._kept[-1].last
+            exact = page.last
         total = max(self._total(), len(new)) if new or not exact else 0
         return Snapshot(new=len(new), total=total, unseen=-1, exact=exact, known=total - len(new))
 
@@ -148,14 +150,9 @@ class Changes:
         """
         names = [id_.encode("ascii") for id_ in page.removed]
         for id_, name, is_known in zip(page.removed, names, known(names), strict=True):
-            if not is_known:
-                continue
-            if id_ in self._moved:
-                self._moved.discard(id_)
-                yield name
-                continue
-            now = self._pages.look(id_)
-            if now is None or now.folder != self._folder:
+            ours = id_ in self._moved
+            self._moved.discard(id_)
+            if is_known and (ours or not self._pages.holds(self._pages.look(id_))):
                 yield name
 
     def _old_names(self, since: int | None) -> Iterator[list[bytes]]:

@@ -13,7 +13,6 @@ from mailfetch_fetcher.errors import Pace, SourceError
 from mailfetch_fetcher.sources import graph_errors as errors
 from mailfetch_fetcher.sources.base import Absent, Message, Ref, Unreadable
 from mailfetch_fetcher.sources.graph_errors import UNCONVERTIBLE, Refused
-from mailfetch_fetcher.sources.graph_folders import Folder
 from mailfetch_fetcher.sources.graph_http import GraphHttp
 from mailfetch_fetcher.sources.graph_pages import Entry, Pages, id_of, message_path
 from mailfetch_fetcher.sources.graph_settings import GraphSettings
@@ -37,7 +36,6 @@ class Fetching:
         settings: GraphSettings,
         *,
         pages: Pages,
-        folder: Folder,
         clock: Clock,
         cursor: str | None,
     ) -> None:
@@ -46,15 +44,13 @@ class Fetching:
         Args:
             http: The way to Graph.
             settings: Of the mailbox.
-            pages: For looks at single mails.
-            folder: Where they must be.
+            pages: The folder, for looks at single mails.
             clock: Tells how old a mail is.
             cursor: The cursor behind each mail; None: its key.
         """
         self._http = http
         self._settings = settings
         self._pages = pages
-        self._folder = folder
         self._clock = clock
         self._cursor = cursor
 
@@ -68,42 +64,37 @@ class Fetching:
         """
         for ref in refs:
             entry = told.get(ref.key)
-            sure = entry is not None and entry.folder == self._folder.id and (first or self._age(entry) < NEW)
-            if entry is None or not sure:
+            if entry is None or not (first or self._age(entry) < NEW) or not self._pages.holds(entry):
                 now = self._pages.look(id_of(ref.key))
-                if now is None or now.folder != self._folder.id:
+                if now is None or not self._pages.holds(now):
                     yield self._missing(ref, entry, now)
                     continue
                 entry = now
             yield from self._download(ref, entry)
 
     def _download(self, ref: Ref, entry: Entry) -> Iterator[Result]:
+        """One result. Where the size is limited to less than Exchange takes, a large mail is read twice.
+
+        The first time is only to count it, as Graph tells no size.
+        """
+        limit = self._settings.max_message_size
         try:
             with self._value(entry) as (pieces, length):
                 body = _Body(pieces, part_size=self._settings.part_size)
-                size = body.length if body.complete else self._size(pieces, body, length)
-                read_on = size == body.length and not body.complete
-                if read_on:
+                counts = not body.complete and length is None and limit < LARGEST
+                size = body.length + sum(map(len, pieces)) if counts else max(body.length, length or 0)
+                if size <= limit and not counts and not body.complete:
                     yield from self._large(ref, entry, body)
-            if size > self._settings.max_message_size:
+                    return
+            if size > limit:
                 yield self._too_large(ref, entry, size)
             elif body.complete:
                 yield self._message(ref, entry, raw=body.first)
-            elif not read_on:
+            else:
                 with self._value(entry) as (pieces, _):
                     yield from self._large(ref, entry, _Body(pieces, part_size=self._settings.part_size))
         except Refused as e:
             yield self._refused(ref, entry, e)
-
-    def _size(self, pieces: Iterator[bytes], body: "_Body", length: int | None) -> int:
-        """The size of a large mail, which Graph may not tell; what was read so far if it does not matter.
-
-        Where it is limited to less than what Exchange takes, the mail is read once only to count it.
-        """
-        limit = self._settings.max_message_size
-        if length is not None:
-            return length if length > limit else body.length
-        return body.length if limit >= LARGEST else body.length + sum(map(len, pieces))
 
     def _value(self, entry: Entry) -> AbstractContextManager[tuple[Iterator[bytes], int | None]]:
         return self._http.download(f"{message_path(self._settings, entry.id)}/$value")
@@ -146,7 +137,7 @@ class Fetching:
         if not refusal.not_found:
             raise refusal
         now = self._pages.look(entry.id)
-        if now is None or now.folder != self._folder.id:
+        if not self._pages.holds(now):
             return self._missing(ref, entry, now)
         detail = f"it is in the folder, but {refusal.message}"
         return Unreadable(ref=ref, cursor=self._at(ref), detail=detail, name=entry.name)

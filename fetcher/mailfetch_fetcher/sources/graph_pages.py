@@ -138,6 +138,8 @@ class Pages:
     def __init__(self, http: GraphHttp, settings: GraphSettings, folder: Folder) -> None:
         self._http = http
         self._settings = settings
+        self._folder = folder
+        self._called = ""
         self._messages = f"{settings.base}/mailFolders/{quote(folder.id, safe='')}/messages"
 
     def changes(self, cursor: Cursor) -> Iterator[Page]:
@@ -194,6 +196,21 @@ class Pages:
                 return None
             raise
         return entry_of(found | {"id": id_})
+
+    def holds(self, entry: Entry | None) -> bool:
+        """Whether a mail, as it was found or told, is in this folder.
+
+        A folder may have ids of several spellings, and nobody says which of them its mails know it by: so before one
+        counts as being elsewhere, a mail that is in this folder for certain is asked.
+        """
+        if entry is None or not entry.folder:
+            return False
+        if entry.folder == self._folder.id:
+            return True
+        if not self._called:
+            found = self._http.get(f"{self._messages}?$select=parentFolderId&$top=1")
+            self._called = next((entry_of(value).folder for value in values(found, self._settings)), "")
+        return entry.folder == self._called
 
     def _change(self, path: str) -> dict[str, Any]:
         try:

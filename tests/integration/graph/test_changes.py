@@ -127,7 +127,28 @@ def test_a_mail_that_left_and_came_back_is_new(
     assert len({entry["id"] for entry in found}) == len(found) == 4
     assert bodies(server.client()).count(hashlib.sha256(tenant.mailbox.raw(one)).hexdigest()) == 3
     if action != "None":
-        assert acted(tenant, [one, other], action)
+        wait_until(lambda: acted(tenant, [one, other], action), what="it is done once more")
+
+
+@pytest.mark.parametrize("action", ["None", "Delete"])
+def test_a_folder_whose_mails_call_it_otherwise(
+    fetcher: Fetcher, server: RedisServer, tenant: Tenant, action: str
+) -> None:
+    inbox = tenant.mailbox.folder("inbox")
+    inbox.called = inbox.id.replace("AAMk", "AQMk")
+    start(fetcher, tenant, action)
+    fetcher.wait_for(lambda r: r.phase == "Polling")
+    ids = tenant.fill(*mailgen.mails(5))
+    fetcher.caught_up(5)
+    assert len(bodies(server.client())) == 5
+    if action == "Delete":
+        wait_until(lambda: acted(tenant, ids, action), what="all are deleted")
+        return
+    tenant.mailbox.move(ids[0], "archive")
+    forgotten(server, 1)
+    tenant.mailbox.move(ids[0], "inbox")
+    start(fetcher, tenant, action, requests={"fetch": "look"})
+    fetcher.caught_up(6)
 
 
 def test_flags_make_nothing_new(fetcher: Fetcher, server: RedisServer, tenant: Tenant) -> None:

@@ -39,8 +39,9 @@ def test_mails_come_once_whatever_happens_to_them(
         fetcher.caught_up(n + 1)
     assert sorted(bodies(server.client())) == stored(tenant.mailbox, *ids)
     places = {"Delete": "deleteditems", "Move": "Done"}
-    assert {tenant.mailbox.where(one) for one in ids} == {places.get(action, "inbox")}
-    assert {tenant.mailbox.is_read(one) for one in ids} == {action == "MarkSeen"}
+    where, read = {places.get(action, "inbox")}, {action == "MarkSeen"}
+    wait_until(lambda: {tenant.mailbox.where(one) for one in ids} == where, what="all are where they belong")
+    wait_until(lambda: {tenant.mailbox.is_read(one) for one in ids} == read, what="all are marked")
 
 
 def test_entries_tell_of_the_mail(fetcher: Fetcher, server: RedisServer, tenant: Tenant) -> None:

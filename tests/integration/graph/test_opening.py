@@ -214,6 +214,37 @@ def test_a_link_never_takes_the_token_elsewhere(fetcher: Fetcher, tenant: Tenant
     assert "leads elsewhere" in fetcher.problem("ConnectionFailed")
 
 
+def test_a_flood_under_new_names(fetcher: Fetcher, server: RedisServer, tenant: Tenant) -> None:
+    """As after a migration: people are asked before everything comes once more."""
+    ids = tenant.fill(*mailgen.mails(40))
+    spec = tenant.spec(schedule=OFTEN, approval={"maxMessages": 20})
+    fetcher.assign(assignment(spec))
+    state_id = fetcher.caught_up(40).state_id
+    fetcher.assign()
+    wait_until(lambda: fetcher.report() is None, what="nobody reads it")
+    for one in ids:
+        tenant.mailbox.delete(one)
+    tenant.fill(*mailgen.mails(40))
+    fetcher.assign(assignment(spec, state_id=state_id))
+    assert fetcher.wait_for(lambda r: r.gate).gate == "MailboxReset"
+    assert len(bodies(server.client())) == 40
+    fetcher.assign(assignment(spec, state_id=state_id, gate_epoch=2))
+    fetcher.caught_up(80)
+
+
+def test_a_backlog_that_is_larger_than_what_is_read_ahead(fetcher: Fetcher, tenant: Tenant) -> None:
+    tenant.fill(mailgen.make_mail(0))
+    fetcher.assign(assignment(tenant.spec(schedule=OFTEN)))
+    fetcher.caught_up(1)
+    fetcher.assign()
+    wait_until(lambda: fetcher.report() is None, what="nobody reads it")
+    tenant.fill(*(b"Subject: %d\r\n\r\n" % n for n in range(2100)))
+    found = estimate(fetcher, assignment(tenant.spec()))
+    assert (found.new_messages, found.total_messages, found.accuracy) == (2100, 2101, "Exact")
+    fetcher.assign(assignment(tenant.spec(schedule=OFTEN)))
+    fetcher.caught_up(2101)
+
+
 def test_the_same_mailbox_under_another_name(fetcher: Fetcher, server: RedisServer, tenant: Tenant) -> None:
     tenant.fill(*mailgen.mails(5))
     fetcher.assign(assignment(tenant.spec(schedule=OFTEN)))
