@@ -3,11 +3,12 @@
 import threading
 import time
 from collections.abc import Iterator
+from random import Random
 
 import pytest
 
 from mailfetch_fetcher.errors import SourceError
-from mailfetch_fetcher.sources.base import Message
+from mailfetch_fetcher.sources.base import Absent, Message
 from mailfetch_fetcher.sources.graph import GraphSource
 from mailfetch_fetcher.sources.graph_settings import GraphSettings
 from tests.integration.graph.tenant import USER
@@ -53,6 +54,7 @@ def source(graph: GraphFake, certificates: Certificates) -> Iterator[GraphSource
         ca=certificates.ca.read_bytes(),
         timeout=LONG,
         part_size=100_000,
+        page=10,
     )
     made = GraphSource(settings, bearer=FixedBearer())
     made.open()
@@ -106,6 +108,28 @@ def test_parts_make_the_mail(mailbox: Mailbox, source: GraphSource) -> None:
         taken[item.name.decode()] = (item.raw or b"") + b"".join(parts)
         assert (item.raw is None) == (len(taken[item.name.decode()]) > 100_000)
     assert [len(taken[one]) for one in ids] == list(sizes)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_mail_that_is_told_twice_is_handed_out_once(
+    graph: GraphFake, mailbox: Mailbox, source: GraphSource, seed: int
+) -> None:
+    """The ledger does not know it yet when it is told of again: commits take their time."""
+    graph.chaotic = Random(seed)
+    ids = [mailbox.deliver(mailgen.make_mail(n)) for n in range(60)]
+    windows = list(source.discover("", known=nothing))
+    assert len(windows) > 5
+    assert sorted(ref.key for window in windows for ref in window.refs) == sorted(f"{one}/1" for one in ids)
+
+
+def test_a_mail_is_only_taken_where_it_was_told_to_be(mailbox: Mailbox, source: GraphSource) -> None:
+    """Its id opens it in every folder: only in the first round, when no mail can have been here before, that is old."""
+    (first,) = source.discover("", known=nothing)
+    for cursor, kind in (("", Message), (first.cursor, Absent)):
+        one = mailbox.deliver(mailgen.make_mail(1))
+        for window in source.discover(cursor, known=nothing):
+            mailbox.move(one, "archive")
+            assert [type(item) for item in source.fetch(window.refs)] == [kind]
 
 
 def test_every_request_asks_for_lasting_ids(graph: GraphFake, mailbox: Mailbox, source: GraphSource) -> None:
