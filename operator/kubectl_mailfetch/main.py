@@ -42,9 +42,7 @@ Port = Annotated[
     int, typer.Option(min=0, max=65535, help="Port of this machine that the browser comes back to. 0: a free one.")
 ]
 Device = Annotated[bool, typer.Option("--device", help="Sign in on any machine with a code (Microsoft only).")]
-CaFile = Annotated[
-    str, typer.Option(exists=True, dir_okay=False, help="Certificate authorities to trust instead of the usual (PEM).")
-]
+CaFile = Annotated[str, typer.Option(help="Certificate authorities to trust instead of the usual (a PEM file).")]
 Check = Annotated[bool, typer.Option(help="See whether the account may open the mailbox before writing.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Set the key of a token Secret of somebody else.")]
 

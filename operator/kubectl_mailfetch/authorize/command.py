@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from kubectl_mailfetch.authorize import documents
-from kubectl_mailfetch.authorize.http import Http
+from kubectl_mailfetch.authorize.http import Http, check_authorities
 from kubectl_mailfetch.authorize.loopback import Loopback
 from kubectl_mailfetch.authorize.mailbox import check_mailbox
 from kubectl_mailfetch.authorize.plan import Client, Plan, make_plan, read_client
@@ -94,6 +94,8 @@ def authorize(objects: Objects, options: Options, desk: Desk) -> None:
     Raises:
         PluginError: it did not work; says why, and whether something was written.
     """
+    if options.ca_file:
+        check_authorities(options.ca_file)
     connection, given, saved = _read(objects, options)
     namespace = options.namespace or connection.namespace or options.default_namespace
     plan = make_plan(connection, namespace=namespace)

@@ -1,14 +1,31 @@
 """HTTPS to the provider: with the proxies and authorities of this machine, or only the authority that is given."""
 
 import json
+import ssl
 from typing import Any
 
 import requests
+
+from kubectl_mailfetch.errors import Exit, PluginError
 
 TIMEOUT = 30.0
 """Seconds that a server may be silent."""
 LONGEST = 1024 * 1024
 """Bytes of an answer: tokens have some kilobytes."""
+
+
+def check_authorities(path: str) -> None:
+    """Sees that the file can be used.
+
+    Raises:
+        PluginError: it is not there, or holds no certificates.
+    """
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError as e:  # an SSLError is one
+        raise PluginError(
+            f"--ca-file names {path}, which holds no certificates in PEM ({e.strerror})", code=Exit.USAGE
+        ) from e
 
 
 class Odd(requests.RequestException):

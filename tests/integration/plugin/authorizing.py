@@ -126,9 +126,9 @@ class Scene:
         return result
 
     def token(self, name: str, key: str = "refresh-token") -> str:
-        """The content of a token Secret, which the authority must have issued."""
+        """The content of a token Secret: what the authority gave to whoever signed in."""
         token = base64.b64decode(self.get("secret", name)["data"][key]).decode()
-        assert token in self.authority.refreshes
+        assert self.authority.refreshes[token].account.address == self.authority.sign_in_as
         return token
 
 

@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 
 from kubectl_mailfetch.authorize.documents import find_connection, find_secret, read_documents
+from kubectl_mailfetch.authorize.http import check_authorities
 from kubectl_mailfetch.authorize.mailbox import _quoted
-from kubectl_mailfetch.errors import PluginError
+from kubectl_mailfetch.errors import Exit, PluginError
 
 FILE = """
 apiVersion: v1
@@ -70,3 +71,13 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
 )
 def test_folders_are_written_as_imap_wants_them(folder: str, written: str) -> None:
     assert _quoted(folder) == written
+
+
+@pytest.mark.parametrize("content", [None, "no certificates"])
+def test_authorities_that_cannot_be_used_are_told(tmp_path: Path, content: str | None) -> None:
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(PluginError, match=r"--ca-file names .*ca\.pem, which holds no certificates in PEM") as caught:
+        check_authorities(str(file))
+    assert caught.value.code is Exit.USAGE

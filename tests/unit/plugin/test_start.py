@@ -54,6 +54,7 @@ def test_wrong_usage_has_its_own_exit_code() -> None:
     assert modules_after("status")[0] == 2
     assert modules_after("enable", "a", "b")[0] == 2
     assert modules_after("list", "-o", "xml")[0] == 2
+    assert modules_after("authorize")[0] == 2
 
 
 def test_authorizing_needs_no_more_of_the_fetcher_than_where_the_providers_are() -> None:
