@@ -6,7 +6,7 @@ new ones, and a token of the old ones never again.
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mailfetch_fetcher import metrics
@@ -51,7 +51,7 @@ class _Request:
 
     asked: Asked
     scopes: Sequence[str]
-    mounted: str
+    mounted: str = field(repr=False)
     claims: str
 
     @property
@@ -110,8 +110,7 @@ class OAuthBearer:
             tenant=self._tenant(client),
             host=_GOOGLE if self._google else providers.CLOUDS[oauth2.cloud].authority,
         )
-        if self._delegated or not self._google:
-            client.need("client-id")
+        client.need("client-id" if self._delegated or not self._google else "service-account.json")
         scopes = providers.scopes(
             spec.auth.type,
             spec.protocol,
