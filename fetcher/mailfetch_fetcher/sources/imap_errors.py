@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from mailfetch_fetcher.errors import Pace, SourceError
 from mailfetch_fetcher.sources.imap_settings import ImapSettings
-from mailfetch_fetcher.sources.token_errors import not_connected
+from mailfetch_fetcher.sources.token_errors import not_connected, password_hint
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 _LONGEST = 300
@@ -131,7 +131,7 @@ def login_refused(settings: ImapSettings, text: str) -> SourceError:
         "AuthFailed",
         f"{settings.address} refused the login of {settings.username}: {text or 'no reason given'}; check "
         f"spec.auth.username and the password in {settings.password_place} (spec.auth.passwordSecretRef); some "
-        "providers want an app password, or IMAP to be switched on for the account",
+        f"providers want an app password, or IMAP to be switched on for the account{password_hint(settings.host)}",
         pace=Pace.SLOW,
     )
 

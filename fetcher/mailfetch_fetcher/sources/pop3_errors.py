@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from mailfetch_fetcher.errors import Pace, SourceError
 from mailfetch_fetcher.sources.imap_errors import clean, seconds_asked
 from mailfetch_fetcher.sources.pop3_settings import Pop3Settings
+from mailfetch_fetcher.sources.token_errors import password_hint
 
 _BUSY = re.compile(
     r"(mail ?drop|mail ?box|popbox|spool)\b.{0,40}\b(lock|in use|busy)|already (open|locked|logged in)|\bin use\b"
@@ -169,6 +170,6 @@ def login_refused(settings: Pop3Settings, refusal: Refused, *, password: str, lo
         "AuthFailed",
         f"{settings.address} refused the login of {settings.username}: {text or 'no reason given'}; check "
         f"spec.auth.username and the password in {settings.password_place} (spec.auth.passwordSecretRef); some "
-        "providers want an app password, or POP3 to be switched on for the account",
+        f"providers want an app password, or POP3 to be switched on for the account{password_hint(settings.host)}",
         pace=Pace.SLOW,
     )

@@ -8,6 +8,7 @@ import re
 from collections.abc import Collection
 from typing import Protocol
 
+from mailfetch_fetcher.contract import providers
 from mailfetch_fetcher.errors import Pace, SourceError
 from mailfetch_fetcher.sources.sasl import TokenLogin
 
@@ -68,6 +69,16 @@ def no_shared_login(address: str) -> SourceError:
         "DOMAIN\\user\\shared",
         pace=Pace.CONFIGURATION,
     )
+
+
+def password_hint(host: str) -> str:
+    """What to know of the providers when a password is refused; empty elsewhere."""
+    host = host.lower().rstrip(".")
+    if host in {cloud.mail for cloud in providers.CLOUDS.values()}:
+        return "; Exchange Online takes no passwords any more: use spec.auth.type MicrosoftOAuth2"
+    if host in providers.GOOGLE_HOSTS.values():
+        return "; Google takes no password of the account: make an app password, or use spec.auth.type GoogleOAuth2"
+    return ""
 
 
 def refused(user: TokenUser, login: TokenLogin, *, protocol: str, text: str, challenge: str = "") -> SourceError:
