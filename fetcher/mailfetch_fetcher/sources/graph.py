@@ -56,7 +56,7 @@ def _nothing() -> None:
 
 
 class GraphSource:
-    """Implements `Source`. Used by one thread, except for `wake` and `close`."""
+    """Implements `Source`. Used by one thread, except for `wake` and `close`; downloads with some of its own."""
 
     most_actions = 100
     by_name = True

@@ -7,11 +7,13 @@ if a page has just told that it is new here; of every other one it is asked firs
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 
 from mailfetch_fetcher.clock import Clock
 from mailfetch_fetcher.errors import Pace, SourceError
 from mailfetch_fetcher.sources import graph_errors as errors
 from mailfetch_fetcher.sources.base import Absent, Message, Ref, Unreadable
+from mailfetch_fetcher.sources.graph_ahead import in_order
 from mailfetch_fetcher.sources.graph_errors import UNCONVERTIBLE, Refused
 from mailfetch_fetcher.sources.graph_http import GraphHttp
 from mailfetch_fetcher.sources.graph_pages import Entry, Pages, id_of, message_path
@@ -21,6 +23,8 @@ YOUNG = 15 * 60
 """Seconds for which a mail may be listed before it can be had."""
 NEW = 3600
 """Seconds: a mail that was made longer ago may have been here before, so it is looked for first."""
+AT_ONCE = 3
+"""Mails that are read at once; a large one that is handed out in parts makes four, which is what Graph allows."""
 LARGEST = 150 << 20
 """Bytes: Exchange Online takes no larger mails."""
 
@@ -62,48 +66,54 @@ class Fetching:
             told: What a page has just told of them, by key.
             first: Of the first round: nothing was here before.
         """
-        for ref in refs:
-            entry = told.get(ref.key)
-            if entry is None or not (first or self._age(entry) < NEW) or not self._pages.holds(entry):
-                now = self._pages.look(id_of(ref.key))
-                if now is None or not self._pages.holds(now):
-                    yield self._missing(ref, entry, now)
-                    continue
-                entry = now
-            yield from self._download(ref, entry)
+        tasks = [partial(self._begin, ref, told.get(ref.key), first=first) for ref in refs]
+        for ref, found in zip(refs, in_order(tasks, at_once=AT_ONCE), strict=True):
+            if isinstance(found, Entry):
+                yield from self._large(ref, found)
+            else:
+                yield found
 
-    def _download(self, ref: Ref, entry: Entry) -> Iterator[Result]:
-        """One result. Where the size is limited to less than Exchange takes, a large mail is read twice.
-
-        The first time is only to count it, as Graph tells no size.
-        """
-        limit = self._settings.max_message_size
+    def _begin(self, ref: Ref, entry: Entry | None, *, first: bool) -> Result | Entry:
+        """The result; of a large mail only its entry, as it is read when its turn comes."""
+        if entry is None or not (first or self._age(entry) < NEW) or not self._pages.holds(entry):
+            now = self._pages.look(id_of(ref.key))
+            if now is None or not self._pages.holds(now):
+                return self._missing(ref, entry, now)
+            entry = now
         try:
             with self._value(entry) as (pieces, length):
+                if length is not None and length > self._settings.max_message_size:
+                    return self._too_large(ref, entry, length)
                 body = _Body(pieces, part_size=self._settings.part_size)
-                counts = not body.complete and length is None and limit < LARGEST
-                size = body.length + sum(map(len, pieces)) if counts else max(body.length, length or 0)
-                if size <= limit and not counts and not body.complete:
-                    yield from self._large(ref, entry, body)
-                    return
-            if size > limit:
+        except Refused as e:
+            return self._refused(ref, entry, e)
+        if not body.complete:
+            return entry
+        if body.length > self._settings.max_message_size:
+            return self._too_large(ref, entry, body.length)
+        return self._message(ref, entry, raw=body.first)
+
+    def _large(self, ref: Ref, entry: Entry) -> Iterator[Result]:
+        """One result. Graph tells no size: where that is limited to less than Exchange takes, it is counted first."""
+        limit = self._settings.max_message_size
+        try:
+            if limit < LARGEST and (size := self._counted(entry)) > limit:
                 yield self._too_large(ref, entry, size)
-            elif body.complete:
-                yield self._message(ref, entry, raw=body.first)
-            else:
-                with self._value(entry) as (pieces, _):
-                    yield from self._large(ref, entry, _Body(pieces, part_size=self._settings.part_size))
+                return
+            with self._value(entry) as (pieces, _):
+                body = _Body(pieces, part_size=self._settings.part_size)
+                yield self._message(ref, entry, parts=itertools.chain((body.first,), self._rest(ref, body)))
+                if not body.complete:
+                    raise errors.odd(self._settings, "was not read to the end of a mail")
         except Refused as e:
             yield self._refused(ref, entry, e)
 
+    def _counted(self, entry: Entry) -> int:
+        with self._value(entry) as (pieces, length):
+            return sum(map(len, pieces)) if length is None else length
+
     def _value(self, entry: Entry) -> AbstractContextManager[tuple[Iterator[bytes], int | None]]:
         return self._http.download(f"{message_path(self._settings, entry.id)}/$value")
-
-    def _large(self, ref: Ref, entry: Entry, body: "_Body") -> Iterator[Result]:
-        parts = itertools.chain((body.first,), self._rest(ref, body))
-        yield self._message(ref, entry, parts=parts)
-        if not body.complete:
-            raise errors.odd(self._settings, "was not read to the end of a mail")
 
     def _message(
         self, ref: Ref, entry: Entry, *, raw: bytes | None = None, parts: Iterator[bytes] | None = None

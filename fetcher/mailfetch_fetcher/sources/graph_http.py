@@ -1,10 +1,11 @@
 """Requests to Microsoft Graph: every one with a token, lasting ids and a limit; each failure is told as `SourceError`.
 
-Nothing but the cloud's own Graph host is ever asked, as each request carries the token. Used by one thread, except for
-`shut`: the connections' sockets are known, so that another thread can end what is being read.
+Nothing but the cloud's own Graph host is ever asked, as each request carries the token. May be used by several threads;
+the connections' sockets are known, so that what they read can be ended from outside.
 """
 
 import contextlib
+import functools
 import json
 import socket
 import threading
@@ -21,14 +22,20 @@ from mailfetch_fetcher.sources import graph_errors as errors
 from mailfetch_fetcher.sources.graph_settings import ROOT, GraphSettings
 
 AT_ONCE = 32
-"""Requests of the whole process that are under way at once: it is not sure that the limit of Graph (4) is for each
-mailbox and not for the app."""
+"""Requests of the whole process that are under way at once."""
+OF_A_MAILBOX = 4
+"""Requests for one mailbox that are under way at once, whatever its connections: more are refused by Graph."""
 LONGEST_JSON = 16 << 20
 """Bytes."""
 _LONGEST_ERROR = 64 << 10
 _PIECE = 32 << 10
 _IMMUTABLE = 'IdType="ImmutableId"'
-_places = threading.BoundedSemaphore(AT_ONCE)
+_all_places = threading.BoundedSemaphore(AT_ONCE)
+
+
+@functools.cache
+def _places_of(_mailbox: str) -> threading.BoundedSemaphore:
+    return threading.BoundedSemaphore(OF_A_MAILBOX)
 
 
 class GraphHttp:
@@ -49,6 +56,8 @@ class GraphHttp:
         self._bearer = bearer
         self._alive = alive
         self._closed = False
+        self._places = _places_of(f"{settings.host} {settings.mailbox.lower()}")
+        self._guard = threading.Lock()
         self._sockets: list[socket.socket] = []
         self._session = new_session(ca=settings.ca)
         _watch(self._session, self._connected)
@@ -99,7 +108,9 @@ class GraphHttp:
     def shut(self) -> None:
         """Ends whatever is under way; may be called from another thread. Nothing can be asked any more."""
         self._closed = True
-        for sock in list(self._sockets):
+        with self._guard:
+            sockets = list(self._sockets)
+        for sock in sockets:
             with contextlib.suppress(OSError):  # it has ended already
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
@@ -118,25 +129,23 @@ class GraphHttp:
         headers = {"Prefer": prefer, "Accept": "*/*", "Accept-Encoding": "identity"}
         if body is not None:
             headers["Content-Type"] = "application/json"
-        self._take_place()
         try:
-            token = self._bearer.token()
-            answer = self._sent(method, path, token, headers, body)
-            if answer.status_code == 401:
-                asked = errors.challenge(answer.headers.get("WWW-Authenticate", ""))
-                answer.close()
-                token = self._bearer.token(refused=token, claims=asked)
+            with self._place(self._places), self._place(_all_places):
+                token = self._bearer.token()
                 answer = self._sent(method, path, token, headers, body)
-            with answer:
-                if not 200 <= answer.status_code < 300:
-                    raise self._refused(answer)
-                yield answer
+                if answer.status_code == 401:
+                    asked = errors.challenge(answer.headers.get("WWW-Authenticate", ""))
+                    answer.close()
+                    token = self._bearer.token(refused=token, claims=asked)
+                    answer = self._sent(method, path, token, headers, body)
+                with answer:
+                    if not 200 <= answer.status_code < 300:
+                        raise self._refused(answer)
+                    yield answer
         except SourceError:
             raise
         except OSError as e:  # those of requests are too
             raise errors.broken(self._settings, e) from e
-        finally:
-            _places.release()
 
     def _sent(
         self, method: str, path: str, token: str, headers: Mapping[str, str], body: bytes | None
@@ -186,13 +195,19 @@ class GraphHttp:
                 raise errors.odd(self._settings, f"sends an answer of more than {most} bytes")
             yield piece
 
-    def _take_place(self) -> None:
-        while not _places.acquire(timeout=1.0):
+    @contextlib.contextmanager
+    def _place(self, places: threading.BoundedSemaphore) -> Iterator[None]:
+        while not places.acquire(timeout=1.0):
             self._alive()
+        try:
+            yield
+        finally:
+            places.release()
 
     def _connected(self, sock: socket.socket) -> None:
-        self._sockets = [known for known in self._sockets if known.fileno() >= 0]
-        self._sockets.append(sock)
+        with self._guard:
+            self._sockets = [known for known in self._sockets if known.fileno() >= 0]
+            self._sockets.append(sock)
         if self._closed:
             self.shut()
 

@@ -132,6 +132,31 @@ def test_a_mail_is_only_taken_where_it_was_told_to_be(mailbox: Mailbox, source: 
             assert [type(item) for item in source.fetch(window.refs)] == [kind]
 
 
+def test_some_mails_are_read_at_once_and_come_in_their_order(
+    graph: GraphFake, mailbox: Mailbox, source: GraphSource
+) -> None:
+    for n in range(9):
+        mailbox.deliver(mailgen.large_mail(150_000, seed=n) if n % 4 == 3 else mailgen.make_mail(n))
+    held = graph_faults.hold()
+    graph.fail("value", held)
+    (window,) = source.discover("", known=nothing)
+    taken = []
+
+    def take() -> None:
+        for item in source.fetch(window.refs):
+            assert isinstance(item, Message)
+            list(item.parts or ())
+            taken.append(item.ref)
+
+    taking = threading.Thread(target=take)
+    taking.start()
+    graph.await_request("value", times=3)
+    held.release.set()
+    taking.join()
+    assert taken == list(window.refs)
+    assert mailbox.highest <= 4
+
+
 def test_every_request_asks_for_lasting_ids(graph: GraphFake, mailbox: Mailbox, source: GraphSource) -> None:
     """The double refuses what a mail's other id is used for; ids that differ only in case stay apart."""
     ids = [mailbox.deliver(mailgen.make_mail(n)) for n in range(4)]
