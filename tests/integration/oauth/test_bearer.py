@@ -12,7 +12,7 @@ from mailfetch_fetcher.clock import Clock
 from mailfetch_fetcher.connect import make_bearer
 from mailfetch_fetcher.errors import SourceError
 from tests.integration.fetcher.helpers import Mounts, assignment
-from tests.integration.oauth.helpers import Mailbox, Providers
+from tests.integration.oauth.helpers import IMAP_SCOPE, Mailbox, Providers
 from tests.servers.authority import Authority
 from tests.servers.authority_keys import make_key_pair
 from tests.servers.authority_model import Request
@@ -185,3 +185,71 @@ def test_a_tenant_that_is_no_name(providers: Providers, mounts: Mounts, tenant: 
     assert e.value.reason == "InvalidConfiguration"
     assert "tenant-id" in e.value.message
     assert not [r for r in providers.authority.requests if r.client == providers.app]
+
+
+# ---- a token in memory is of the Secrets that it was made from ----
+
+
+def test_a_changed_client_secret_counts_at_the_next_login(providers: Providers, mounts: Mounts) -> None:
+    mailbox = providers.microsoft()
+    bearer = bearer_of(mailbox, mounts)
+    first = bearer.token()
+    assert bearer.token() == first
+    providers.authority.clients[providers.app].secrets = {"the-next-secret"}
+    mounts.write("secrets/client/client-secret", "the-next-secret")
+    assert bearer.token() != first
+    mounts.write("secrets/client/client-secret", "a wrong one")
+    with pytest.raises(SourceError) as e:
+        bearer.token()
+    assert e.value.reason == "AuthFailed"
+
+
+def test_a_new_authorization_counts_at_the_next_login(providers: Providers, mounts: Mounts) -> None:
+    mailbox = providers.microsoft()
+    bearer = bearer_of(mailbox, mounts)
+    first = bearer.token()
+    again = providers.authority.authorize(providers.app, mailbox.address, IMAP_SCOPE)
+    mounts.write("secrets/token/refresh-token", again + "\n")
+    second = bearer.token()
+    assert second != first
+    assert bearer.token() == second
+    (mounts.directory / "secrets/token/refresh-token").unlink()
+    with pytest.raises(SourceError) as e:
+        bearer.token()
+    assert e.value.reason == "AuthorizationRequired"
+
+
+@pytest.mark.parametrize(("kind", "shared"), [("microsoft", False), ("google", False), ("with_secret", True)])
+def test_only_an_application_s_token_serves_two_connections(
+    providers: Providers, mounts: Mounts, kind: str, *, shared: bool
+) -> None:
+    if kind == "with_secret":
+        mailbox = providers.application(client={"client-secret": "s"}, secret="s")
+    else:
+        mailbox = getattr(providers, kind)()
+    mailbox.give_secrets(mounts)
+    tokens, secrets = Tokens(Clock()), mounts.directory / "secrets"
+    found = []
+    for name in ("one", "two"):
+        made = make_bearer(assignment(mailbox.spec(), name=name), secrets=secrets, tokens=tokens, rotated=Nowhere())
+        assert made
+        found.append(made.token())
+    assert (found[0] == found[1]) is shared
+
+
+def test_two_users_of_a_service_account_have_tokens_of_their_own(providers: Providers, mounts: Mounts) -> None:
+    mailbox = providers.service_account()
+    other = f"other-{mailbox.address}"
+    providers.authority.google_account(other)
+    mailbox.give_secrets(mounts)
+    tokens, secrets = Tokens(Clock()), mounts.directory / "secrets"
+    owners = []
+    for address in (mailbox.address, other):
+        spec = mailbox.spec()
+        spec["auth"]["username"] = address
+        made = make_bearer(assignment(spec), secrets=secrets, tokens=tokens, rotated=Nowhere())
+        assert made
+        claims = providers.authority.look_up(made.token())
+        assert claims
+        owners.append(claims.account)
+    assert owners == [mailbox.address, other]
