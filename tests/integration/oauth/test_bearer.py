@@ -61,6 +61,7 @@ def test_graph_meets_a_claims_challenge(providers: Providers, mounts: Mounts) ->
     assert claims["nbf"]["value"] == "1700000000"
     assert claims["xms_cc"] == {"values": ["CP1"]}
     assert bearer.token() == second
+    assert bearer.token(claims=CHALLENGE) != second
 
 
 def test_an_application_meets_a_claims_challenge(providers: Providers, mounts: Mounts) -> None:
