@@ -17,7 +17,7 @@ from collections.abc import Collection, Mapping
 from email.message import Message
 from random import Random
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from tests.servers.certs import Certificates
 from tests.servers.graph_access import Check
@@ -57,6 +57,8 @@ class GraphFake:
         """False: `$count` is answered with -1."""
         self.immutable = True
         """False: the wish for immutable ids is ignored."""
+        self.changes: Literal["told", "quiet", "ordinary"] = "told"
+        """Of delta alone: `quiet` does not say that it gives immutable ids, `ordinary` does not give them."""
         self.demanded: Mapping[str, object] = {}
         """Claims that a token's request must have asked for; others are challenged."""
         self.faults: list[str] = []

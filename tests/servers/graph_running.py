@@ -44,7 +44,7 @@ class Running:
         self._seen = Seen(method=method, path=url.path, query=url.query)
         try:
             call = parse(method, target, headers=headers, body=body)
-            self._call = dataclasses.replace(call, ordinary=not fake.immutable)
+            self._call = dataclasses.replace(call, ordinary=not fake.immutable or self._is_odd(call, "ordinary"))
             self._seen.endpoint = self._call.endpoint
             self._admit(self._call)
         except Refused as e:
@@ -84,9 +84,13 @@ class Running:
         self._seen.status = answer.status
         if self._call is None:
             return answer
-        applied = self._call.applied if answer.status < 400 else {}
+        silent = answer.status >= 400 or self._is_odd(self._call, "quiet", "ordinary")
+        applied = {} if silent else self._call.applied
         answer = dataclasses.replace(answer, headers={**applied, **answer.headers})
         return _zipped(answer) if "gzip" in self._call.headers.get("Accept-Encoding", "") and not instead else answer
+
+    def _is_odd(self, call: Call, *ways: str) -> bool:
+        return call.endpoint.startswith("delta") and self._fake.changes in ways
 
     def _answer(self) -> Answer:
         if self._refusal is None:

@@ -108,6 +108,7 @@ class GraphSource:
         self._owner = threading.get_ident()
         self._folder, target = open_mailbox(self._http, self._settings, bearer=self._bearer, observe=self._observe)
         self._pages = Pages(self._http, self._settings, self._folder)
+        self._pages.some(1)  # shows whether ids are lasting ones here, before anything is made of them
         self._actions = Actions(self._http, self._settings, pages=self._pages, target=target)
         self._changes = Changes(
             self._pages,

@@ -62,22 +62,27 @@ class GraphHttp:
         self._session = new_session(ca=settings.ca)
         _watch(self._session, self._connected)
 
-    def get(self, path: str, *, page: int = 0, ids: bool = False) -> dict[str, Any]:
+    def get(self, path: str) -> dict[str, Any]:
         """The object that a path (with its query) names.
 
         Args:
             path: Begins with `ROOT`.
-            page: Most things of a page of changes; 0: it has no pages, or they are chosen in the query.
-            ids: The answer holds ids of mails, so they must be lasting ones.
 
         Raises:
             SourceError: it cannot be had; `Refused` if Graph says so.
         """
-        prefer = f"{_IMMUTABLE}, odata.maxpagesize={page}" if page else _IMMUTABLE
+        return self.get_page(path)[0]
+
+    def get_page(self, path: str, *, most: int = 0) -> tuple[dict[str, Any], bool]:
+        """As `get`, and whether Graph says that its ids are lasting ones.
+
+        Args:
+            path: Begins with `ROOT`.
+            most: Most things of a page of changes; 0: it has no pages, or they are chosen in the query.
+        """
+        prefer = f"{_IMMUTABLE}, odata.maxpagesize={most}" if most else _IMMUTABLE
         with self._answer("GET", path, prefer=prefer) as answer:
-            if ids and "idtype=immutableid" not in _applied(answer.headers):
-                raise errors.no_lasting_ids(self._settings)
-            return self._object(answer)
+            return self._object(answer), "idtype=immutableid" in _applied(answer.headers)
 
     def change(self, method: str, path: str, content: Mapping[str, object]) -> None:
         """Changes something; what is answered does not matter.

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, unquote
 
+from mailfetch_fetcher.sources import graph_errors as errors
 from mailfetch_fetcher.sources.base import Ref
 from mailfetch_fetcher.sources.graph_cursor import Cursor, local, odd_link
 from mailfetch_fetcher.sources.graph_errors import Refused
@@ -140,6 +141,7 @@ class Pages:
         self._settings = settings
         self._folder = folder
         self._called = ""
+        self._proven = False
         self._messages = f"{settings.base}/mailFolders/{quote(folder.id, safe='')}/messages"
 
     def changes(self, cursor: Cursor) -> Iterator[Page]:
@@ -162,6 +164,7 @@ class Pages:
             if not last and behind.link == cursor.link:
                 raise odd_link(self._settings)
             entries, removed = fold(values(found, self._settings))
+            self._prove(entries)
             yield Page(entries=entries, removed=removed, before=cursor, cursor=behind, last=last)
             cursor = behind
 
@@ -169,7 +172,7 @@ class Pages:
         """All mails of the folder, newest first. While mails leave it, others may be left out."""
         path = f"{self._messages}?$select=id,receivedDateTime&$top={LISTED}"
         while path:
-            found = self._http.get(path, ids=True)
+            found = self._list(path)
             yield list(map(entry_of, values(found, self._settings)))
             link = found.get("@odata.nextLink")
             before, path = path, local(link, self._settings) if link else ""
@@ -178,7 +181,7 @@ class Pages:
 
     def some(self, count: int) -> list[Entry]:
         """A few of the newest mails."""
-        found = self._http.get(f"{self._messages}?$select=id&$top={min(max(count, 1), LISTED)}", ids=True)
+        found = self._list(f"{self._messages}?$select=id&$top={min(max(count, 1), LISTED)}")
         return list(map(entry_of, values(found, self._settings)))[:count]
 
     def unread(self) -> int:
@@ -190,12 +193,14 @@ class Pages:
     def look(self, id_: str) -> Entry | None:
         """A mail as it is now, in whatever folder; None: it is not in the mailbox."""
         try:
-            found = self._http.get(f"{message_path(self._settings, id_)}?{_SELECT}", ids=True)
+            found = self._http.get(f"{message_path(self._settings, id_)}?{_SELECT}")
         except Refused as e:
             if e.not_found:
                 return None
             raise
-        return entry_of(found | {"id": id_})
+        if found.get("id") != id_:  # another kind of id opens it too
+            raise errors.no_lasting_ids(self._settings)
+        return entry_of(found)
 
     def holds(self, entry: Entry | None) -> bool:
         """Whether a mail, as it was found or told, is in this folder.
@@ -212,9 +217,25 @@ class Pages:
             self._called = next((entry_of(value).folder for value in values(found, self._settings)), "")
         return entry.folder == self._called
 
+    def _list(self, path: str) -> dict[str, Any]:
+        """Of a list Graph says that its ids are lasting ones."""
+        found, lasting = self._http.get_page(path)
+        if not lasting:
+            raise errors.no_lasting_ids(self._settings)
+        return found
+
+    def _prove(self, entries: Sequence[Entry]) -> None:
+        """Nobody promises that Graph says of changes too that their ids are lasting ones; else one mail shows it."""
+        for entry in () if self._proven else entries:
+            if self.look(entry.id):
+                self._proven = True
+                return
+
     def _change(self, path: str) -> dict[str, Any]:
         try:
-            return self._http.get(path, page=self._settings.page, ids=True)
+            found, lasting = self._http.get_page(path, most=self._settings.page)
+            self._proven = self._proven or lasting
+            return found
         except Refused as e:
             if e.sync_lost and "?$select" not in path:
                 raise SyncLost(path) from e

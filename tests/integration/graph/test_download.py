@@ -209,9 +209,23 @@ def test_limits_of_size(fetcher: Fetcher, server: RedisServer, tenant: Tenant) -
     assert sorted(bodies(server.client())) == stored(tenant.mailbox, *ids)
 
 
-def test_no_lasting_ids(fetcher: Fetcher, server: RedisServer, tenant: Tenant) -> None:
+def test_changes_that_do_not_say_what_ids_they_give(fetcher: Fetcher, server: RedisServer, tenant: Tenant) -> None:
+    """It is seen at one of the mails."""
+    tenant.graph.changes = "quiet"
+    ids = tenant.fill(*mailgen.mails(PAGES))
+    fetcher.assign(assignment(tenant.spec(schedule=OFTEN)))
+    fetcher.caught_up(PAGES)
+    assert sorted(bodies(server.client())) == stored(tenant.mailbox, *ids)
+    assert tenant.graph.count("message") == 1
+
+
+@pytest.mark.parametrize("where", ["everywhere", "changes"])
+def test_no_lasting_ids(fetcher: Fetcher, server: RedisServer, tenant: Tenant, where: str) -> None:
     """As in some personal accounts: rather nothing than everything twice."""
-    tenant.graph.immutable = False
+    if where == "everywhere":
+        tenant.graph.immutable = False
+    else:
+        tenant.graph.changes = "ordinary"
     tenant.fill(*mailgen.mails(3))
     fetcher.assign(assignment(tenant.spec()))
     assert "spec.protocol IMAP" in fetcher.problem("InvalidConfiguration")
