@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tests.chaos.framing import Framing, Unit
+from tests.chaos.sealed import Seal, Wire
 from tests.chaos.trap import Trap, Via
 
 
@@ -29,8 +30,8 @@ class _Pair:
     """One proxied connection."""
 
     number: int
-    client: socket.socket
-    server: socket.socket
+    client: Wire
+    server: Wire
     framing: Framing
     lock: threading.Lock = field(default_factory=threading.Lock)
     going: threading.Event = field(default_factory=threading.Event)
@@ -64,6 +65,7 @@ class Tap:
         trap: Trap,
         record: str = "",
         answers: str = "",
+        seal: Seal | None = None,
     ) -> None:
         self.target = target_port
         self.sent: list[Sent] = []
@@ -77,6 +79,7 @@ class Tap:
         self._trap = trap
         self._record = re.compile(record.encode()) if record else None
         self._answers = re.compile(answers.encode()) if answers else None
+        self._seal = seal
         self._lock = threading.Lock()
         self._pairs: set[_Pair] = set()
         self._count = 0
@@ -116,19 +119,28 @@ class Tap:
                 return
             if self.refuse:
                 client.close()
-                continue
-            try:
-                server = socket.create_connection(("127.0.0.1", self.target))
-            except OSError:
-                client.close()
-                continue
-            with self._lock:
-                self._count += 1
-                pair = _Pair(number=self._count, client=client, server=server, framing=self._framing())
-                pair.going.set()
-                self._pairs.add(pair)
-            for upwards in (True, False):
-                threading.Thread(target=self._pump, args=(pair, upwards), daemon=True).start()
+            elif self._seal:
+                threading.Thread(target=self._begin, args=(client, self._seal), daemon=True).start()
+            else:
+                self._begin(client, None)
+
+    def _begin(self, client: socket.socket, seal: Seal | None) -> None:
+        server = None
+        try:
+            server = socket.create_connection(("127.0.0.1", self.target))
+            inner, outer = (seal.to_client(client), seal.to_server(server)) if seal else (client, server)
+        except OSError:
+            client.close()
+            if server:
+                server.close()
+            return
+        with self._lock:
+            self._count += 1
+            pair = _Pair(number=self._count, client=inner, server=outer, framing=self._framing())
+            pair.going.set()
+            self._pairs.add(pair)
+        for upwards in (True, False):
+            threading.Thread(target=self._pump, args=(pair, upwards), daemon=True).start()
 
     def _pump(self, pair: _Pair, upwards: bool) -> None:
         source, sink = (pair.client, pair.server) if upwards else (pair.server, pair.client)
@@ -145,7 +157,7 @@ class Tap:
             self._pairs.discard(pair)
         pair.close()
 
-    def _pass(self, pair: _Pair, unit: Unit, sink: socket.socket) -> None:
+    def _pass(self, pair: _Pair, unit: Unit, sink: Wire) -> None:
         pair.going.wait()
         if pair.dark:
             return
@@ -169,7 +181,7 @@ class Tap:
             pair.close()
             raise OSError("cut by the trap")
 
-    def _send(self, pair: _Pair, unit: Unit, data: bytes, sink: socket.socket, *, recorded: bool = False) -> None:
+    def _send(self, pair: _Pair, unit: Unit, data: bytes, sink: Wire, *, recorded: bool = False) -> None:
         if not recorded:
             self._note(pair, unit)
         if self.truncate and unit.side != "request" and len(data) > self.truncate:

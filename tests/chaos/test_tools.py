@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -94,11 +95,11 @@ def test_every_case_has_a_name_of_its_own_and_every_point_its_cases() -> None:
     every = cases.every()
     assert len(every) >= 300
     assert len({case.id for case in every}) == len(every)
-    assert {case.server for case in every} == {"imap", "imap-old", "pop3"}
+    assert {case.server for case in every} == {*get_args(catalogue.Server)}
     assert {case.store for case in every} == {"valkey9", "redis7", "sentinel", "clocked"}
     assert {case.action for case in every} == {"None", "MarkSeen", "Delete", "Move"}
     tried = {case.point for case in every}
-    assert tried >= {*cases.COMMON, *cases.BLOBS, *cases.MAIL, *cases.RESETS, *cases.STARTS}
+    assert tried >= {*cases.COMMON, *cases.BLOBS, *cases.MAIL, *cases.RESETS, *cases.STARTS, *cases.GRAPH}
     assert {case.fault for case in every} == STRIKES.keys()
 
 

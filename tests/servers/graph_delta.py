@@ -19,7 +19,6 @@ from tests.servers.graph_schema import Refused, Wrong, bad_request
 from tests.servers.graph_things import Change, Folder, Mail
 
 _PAGE = 10
-_LARGEST_PAGE = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +64,7 @@ class Page:
 def page(call: Call, mailbox: Mailbox, *, chaos: Random | None) -> Page:
     """The page that a request asks for."""
     folder = mailbox.opened(call.id)
-    size = min(call.page_size or _PAGE, _LARGEST_PAGE)
+    size = min(call.page_size or _PAGE, mailbox.largest_page)
     token = _token(call, mailbox, folder)
     if token is None:
         entries = [Entry(mail=mail, moves=mail.moves) for mail in mailbox.in_folder(folder)]

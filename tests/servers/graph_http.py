@@ -1,12 +1,13 @@
 """The HTTPS side of the Graph double: reads requests, has them carried out, sends the answers, with faults."""
 
 import contextlib
+import io
 import socket
 import ssl
 import traceback
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from tests.servers.graph_faults import Fault
 from tests.servers.graph_schema import Answer
@@ -51,10 +52,30 @@ class GraphServer(ThreadingHTTPServer):
         self.fake.faults.append(f"the double failed: {traceback.format_exc()}")
 
 
+class _Whole(io.BufferedReader):
+    """A request that ends in the middle is none: the standard library carries out whatever came of it."""
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        line = super().readline(size)
+        if not line.endswith(b"\n") and len(line) != size:
+            raise ConnectionResetError("ended")
+        return line
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        if size and len(data) < size:
+            raise ConnectionResetError("ended in a body")
+        return data
+
+
 class Connection(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: GraphServer
+
+    def setup(self) -> None:
+        super().setup()
+        self.rfile = _Whole(cast(io.BufferedReader, self.rfile).detach())
 
     def handle(self) -> None:
         # A client that goes away or does not trust us is no mistake of the double.

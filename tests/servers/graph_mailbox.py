@@ -32,6 +32,8 @@ class Mailbox:
         """Ids, of both kinds, of mails that are not there any more."""
         self.folders: dict[str, Folder] = {}
         self.tokens: dict[str, Token] = {}
+        self.largest_page = 1000
+        """Entries of a page of changes, whatever is asked for."""
         self.running = 0
         self.highest = 0
         """The most requests that were under way at once, the refused ones included."""
