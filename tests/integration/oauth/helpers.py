@@ -5,11 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.integration.fetcher.helpers import NEVER, Mounts
+import msgspec
+
+from mailfetch_fetcher.contract.assignment import Assignment
+from tests.integration.fetcher.helpers import NEVER, Fetcher, Mounts, assignment
+from tests.servers import mailgen
 from tests.servers.authority import Authority
 from tests.servers.authority_keys import KeyPair, make_key_pair
 from tests.servers.authority_model import TENANT
 from tests.servers.dovecot import Dovecot
+from tests.servers.redis import wait_until
 
 MICROSOFT_HOST, GOOGLE_HOST = "outlook.office365.com", "mail.google.com"
 IMAP_SCOPE = "https://outlook.office.com/IMAP.AccessAsUser.All"
@@ -125,3 +130,23 @@ class Providers:
 
     def _address(self, domain: str) -> str:
         return f"u{next(_numbers)}@{domain}"
+
+
+def start(fetcher: Fetcher, mailbox: Mailbox, *, mails: int = 1, **changes: Any) -> Assignment:
+    """Runs it with so many mails in it."""
+    mailbox.dovecot.fill(mailbox.address, mailgen.mails(mails))
+    mailbox.give_secrets(fetcher)
+    a = assignment(mailbox.spec(**changes))
+    fetcher.assign(a)
+    return a
+
+
+def leave(fetcher: Fetcher) -> None:
+    """Ends the sessions."""
+    fetcher.assign()
+    wait_until(lambda: not fetcher.env.hub.wait("", 0).connections, what="the sessions have ended")
+
+
+def asking(a: Assignment, value: str) -> Assignment:
+    """With another request to fetch."""
+    return msgspec.structs.replace(a, requests={"fetch": value})

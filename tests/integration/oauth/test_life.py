@@ -1,39 +1,23 @@
-"""The life of tokens: fetched once, replaced when refused, kept over a restart; and what people are told at the end."""
+"""The life of tokens: fetched once, replaced when refused, kept over a restart."""
 
 import logging
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from mailfetch_fetcher.auth.rotation import seal
 from mailfetch_fetcher.clock import Clock
-from mailfetch_fetcher.contract.assignment import Assignment, Assignments, encode
+from mailfetch_fetcher.contract.assignment import Assignments, encode
 from mailfetch_fetcher.metrics import REGISTRY
 from mailfetch_fetcher.probe import examine
 from mailfetch_fetcher.purging import purge_connection
 from tests.integration.fetcher.helpers import NAMESPACE, Fetcher, assignment, bodies, fetcher_on
-from tests.integration.oauth.helpers import Mailbox, Providers
+from tests.integration.oauth.helpers import Providers, asking, leave, start
 from tests.servers import mailgen
-from tests.servers.redis import RedisServer, wait_until
+from tests.servers.redis import RedisServer
 
 TOKEN_KEY = f"mail:{{{NAMESPACE}/support}}:conn:support:token"
-COMMAND = "kubectl mailfetch authorize support -n helpdesk"
-
-
-def start(fetcher: Fetcher, mailbox: Mailbox, *, mails: int = 1, **changes: Any) -> Assignment:
-    """Runs it with so many mails in it."""
-    mailbox.dovecot.fill(mailbox.address, mailgen.mails(mails))
-    mailbox.give_secrets(fetcher)
-    a = assignment(mailbox.spec(**changes))
-    fetcher.assign(a)
-    return a
-
-
-def leave(fetcher: Fetcher) -> None:
-    fetcher.assign()
-    wait_until(lambda: not fetcher.env.hub.wait("", 0).connections, what="the sessions have ended")
 
 
 # ---- how often a token is asked for ----
@@ -57,7 +41,7 @@ def test_polls_ask_for_no_token(providers: Providers, fetcher: Fetcher) -> None:
     fetcher.caught_up(1)
     for number in range(3):
         mailbox.dovecot.deliver(mailbox.address, mailgen.make_mail(10 + number))
-        fetcher.assign(_asking(a, str(number)))
+        fetcher.assign(asking(a, str(number)))
         fetcher.answered("fetch", str(number))
     fetcher.caught_up(4)
     assert providers.authority.count(client=providers.app) == 1
@@ -71,7 +55,7 @@ def test_a_token_that_was_revoked_is_replaced_at_once(
     fetcher.caught_up(1)
     providers.authority.revoke_tokens(mailbox.address)
     mailbox.dovecot.deliver(mailbox.address, mailgen.make_mail(10))
-    fetcher.assign(_asking(a, "again"))
+    fetcher.assign(asking(a, "again"))
     report = fetcher.caught_up(2)
     assert report.last_problem is None  # the second token came on the same connection
     assert providers.authority.count(client=providers.app) == 2
@@ -187,124 +171,3 @@ def test_a_probe_reads_the_kept_token_and_keeps_none(
     result = examine(a, cluster_id="cluster-1", secrets=fetcher.env.secrets, redis=fetcher.env.redis, clock=Clock())
     assert result.problem is None
     assert server.client().get(TOKEN_KEY) == kept
-
-
-# ---- what people are told ----
-
-
-@pytest.mark.parametrize("kind", ["microsoft", "google"])
-def test_a_revoked_authorization_and_a_new_one(providers: Providers, fetcher: Fetcher, kind: str) -> None:
-    mailbox: Mailbox = getattr(providers, kind)()
-    a = start(fetcher, mailbox, protocol="POP3")
-    fetcher.caught_up(1)
-    providers.authority.revoke(mailbox.address)
-    providers.authority.revoke_tokens(mailbox.address)
-    mailbox.dovecot.deliver(mailbox.address, mailgen.make_mail(10))
-    fetcher.assign(_asking(a, "again"))
-    assert COMMAND in fetcher.problem("AuthorizationRequired")
-    scopes = {"microsoft": "https://outlook.office.com/POP.AccessAsUser.All", "google": "https://mail.google.com/"}
-    mailbox.refresh_token = providers.authority.authorize(mailbox.client["client-id"], mailbox.address, scopes[kind])
-    mailbox.give_secrets(fetcher)  # the next try by itself would come after 15 s at the earliest
-    fetcher.caught_up(2)
-
-
-def test_nobody_has_authorized_yet(providers: Providers, fetcher: Fetcher) -> None:
-    mailbox = providers.microsoft()
-    spec, token = mailbox.spec(), mailbox.refresh_token
-    mailbox.refresh_token = ""
-    mailbox.dovecot.fill(mailbox.address, mailgen.mails(1))
-    mailbox.give_secrets(fetcher)
-    fetcher.assign(assignment(spec))
-    message = fetcher.problem("AuthorizationRequired")
-    assert COMMAND in message
-    assert "Secret 'token'" in message
-    mailbox.refresh_token = token
-    mailbox.give_secrets(fetcher)
-    fetcher.caught_up(1)
-
-
-@pytest.mark.parametrize(
-    ("missing", "text"),
-    [
-        ("client-id", '{"stringData":{"client-id":'),
-        ("tenant-id", '{"stringData":{"tenant-id":'),
-        ("client-secret", '{"stringData":{"client-secret":'),
-    ],
-)
-def test_a_missing_key_of_the_client(providers: Providers, fetcher: Fetcher, missing: str, text: str) -> None:
-    mailbox = providers.application(client={"client-secret": "s"}, secret="s")
-    whole = mailbox.client
-    mailbox.client = {key: value for key, value in whole.items() if key != missing}
-    start(fetcher, mailbox)
-    assert text in fetcher.problem("SecretNotFound")
-    mailbox.client = whole
-    mailbox.give_secrets(fetcher)
-    fetcher.caught_up(1)
-
-
-def test_a_missing_client_secret(providers: Providers, fetcher: Fetcher) -> None:
-    mailbox = providers.microsoft()
-    mailbox.client = {}
-    start(fetcher, mailbox)
-    assert "kubectl -n helpdesk create secret generic client" in fetcher.problem("SecretNotFound")
-
-
-def test_a_wrong_client_secret_is_told_and_the_corrected_one_used_at_once(
-    providers: Providers, fetcher: Fetcher
-) -> None:
-    mailbox = providers.microsoft()
-    whole = mailbox.client
-    mailbox.client = {**whole, "client-secret": "the-id-of-the-secret"}
-    start(fetcher, mailbox)
-    message = fetcher.problem("AuthFailed")
-    assert "key 'client-secret' of the Secret 'client'" in message
-    assert "the-id-of-the-secret" not in message
-    mailbox.client = whole
-    mailbox.give_secrets(fetcher)  # the next try by itself would come after 15 s at the earliest
-    fetcher.caught_up(1)
-
-
-@pytest.mark.parametrize(
-    "fault", ["503", "500", "AADSTS90033", "html", "html_403", "cut", "cut_body", "huge", "silence"]
-)
-@pytest.mark.parametrize("kind", ["microsoft", "google"])
-def test_an_authority_in_trouble_is_no_bad_credential(
-    providers: Providers, fetcher: Fetcher, kind: str, fault: str
-) -> None:
-    providers.authority.fail_next(fault, times=None)
-    start(fetcher, getattr(providers, kind)(), schedule={"timeout": "1s"})
-    message = fetcher.problem("ConnectionFailed")
-    assert "authorize" not in message
-    providers.authority.recover()
-    assert fetcher.caught_up(1)
-
-
-def test_an_authority_that_asks_for_patience(providers: Providers, fetcher: Fetcher) -> None:
-    providers.authority.fail_next("429", times=None)
-    start(fetcher, providers.microsoft())
-    assert "login.microsoftonline.com limits" in fetcher.problem("Throttled")
-
-
-def test_a_redirect_is_not_followed(providers: Providers, fetcher: Fetcher) -> None:
-    providers.authority.fail_next("redirect", times=None)
-    start(fetcher, providers.microsoft())
-    assert "HTTP 307" in fetcher.problem("ConnectionFailed")
-
-
-def test_a_tenant_that_does_not_exist(providers: Providers, fetcher: Fetcher) -> None:
-    mailbox = providers.microsoft()
-    mailbox.client = {**mailbox.client, "tenant-id": "nowhere.example.com"}
-    start(fetcher, mailbox)
-    assert "'tenant-id' of the Secret 'client'" in fetcher.problem("InvalidConfiguration")
-
-
-def test_an_authority_whose_certificate_is_not_trusted(providers: Providers, fetcher: Fetcher) -> None:
-    mailbox = providers.microsoft()
-    spec = {key: value for key, value in mailbox.spec().items() if key != "tls"}
-    mailbox.give_secrets(fetcher)
-    fetcher.assign(assignment(spec))
-    assert "certificate of" in fetcher.problem("TLSFailed")
-
-
-def _asking(a: Assignment, value: str) -> Assignment:
-    return msgspec.structs.replace(a, requests={"fetch": value})
