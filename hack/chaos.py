@@ -21,11 +21,17 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/guarantees.md"
 BEGIN, END = "<!-- faults: begin -->", "<!-- faults: end -->"
-SERVERS = {"imap": "IMAP", "imap-old": "IMAP without MOVE", "pop3": "POP3"}
+SERVERS = {
+    "imap": "IMAP",
+    "imap-old": "IMAP without MOVE",
+    "pop3": "POP3",
+    "graph": "Graph",
+    "graph-untidy": "Graph, untidy",
+}
 STORES = {"valkey9": "Valkey 9", "redis7": "Redis 7.0", "sentinel": "Sentinel"}
 ACTIONS = ("None", "MarkSeen", "Delete", "Move")
-ORDER = "cbirpsf"
-"""Initials of the points: common, blobs, IMAP, resets, POP3, start, asked for again."""
+ORDER = "cbirpgsf"
+"""Initials of the points: common, blobs, IMAP, resets, POP3, Graph, start, asked for again."""
 WRONG = ("lost", "doubled", "early")
 
 Result = dict[str, Any]

@@ -5,16 +5,24 @@ import ssl
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
+from mailfetch_fetcher.auth.bearer import Rotated
+from mailfetch_fetcher.auth.oauth import Means, OAuthBearer
 from mailfetch_fetcher.auth.password import read_password, read_secret
+from mailfetch_fetcher.auth.tokens import Tokens
 from mailfetch_fetcher.contract import secrets as names
 from mailfetch_fetcher.contract.assignment import Assignment
 from mailfetch_fetcher.contract.probe import StepName
 from mailfetch_fetcher.contract.spec import Spec, unsupported
 from mailfetch_fetcher.errors import Pace, SourceError
-from mailfetch_fetcher.sources import imap_settings, pop3_settings
+from mailfetch_fetcher.sources import graph_settings, imap_settings, pop3_settings
+from mailfetch_fetcher.sources.graph import GraphSource
 from mailfetch_fetcher.sources.imap import ImapSource
+from mailfetch_fetcher.sources.imap_settings import ImapSettings
 from mailfetch_fetcher.sources.pop3 import Pop3Source
+from mailfetch_fetcher.sources.pop3_settings import Pop3Settings
+from mailfetch_fetcher.sources.sasl import TokenLogin
 from mailfetch_fetcher.sources.source import Source
 from mailfetch_fetcher.sources.transport import Observe
 from mailfetch_fetcher.tls import client_context
@@ -35,6 +43,8 @@ def make_source(
     a: Assignment,
     *,
     secrets: Path,
+    tokens: Tokens,
+    rotated: Rotated,
     observe: Observe = _ignore,
     alive: Callable[[], None] = _nothing,
     careful: bool = False,
@@ -44,6 +54,8 @@ def make_source(
     Args:
         a: What to fetch.
         secrets: Directory of the mounted Secrets.
+        tokens: Access tokens of the process.
+        rotated: Where a replaced refresh token is kept.
         observe: Told of each stage of the connection that succeeded.
         alive: Called while something long is read; may raise to give up.
         careful: A download failed before: nothing is asked for that one bad mail could spoil for all.
@@ -53,18 +65,55 @@ def make_source(
     """
     if missing := unsupported(a.spec):
         raise SourceError("InvalidConfiguration", f"not in this version: {missing}", pace=Pace.CONFIGURATION)
-    password = partial(read_password, a.spec, directory=secrets, namespace=a.namespace)
-    password()  # a missing one is told before anything is connected
+    bearer = make_bearer(a, secrets=secrets, tokens=tokens, rotated=rotated)
+    if bearer:
+        bearer.check()  # a missing Secret is told before anything is connected
     context = _context(a, secrets=secrets)
     try:
+        if a.spec.protocol == "MicrosoftGraph" and bearer:
+            ca = _authority(a.spec, directory=secrets, namespace=a.namespace)
+            graph = dataclasses.replace(graph_settings.from_spec(a.spec, ca=ca), part_size=PART)
+            return GraphSource(graph, bearer=bearer, observe=observe, alive=alive)
         if a.spec.protocol == "POP3":
-            pop3 = dataclasses.replace(pop3_settings.from_spec(a.spec, password=password), part_size=PART)
+            pop3 = dataclasses.replace(_pop3_settings(a, bearer, secrets=secrets), part_size=PART)
             return Pop3Source(pop3, context=context, observe=observe, alive=alive)
-        settings = imap_settings.from_spec(a.spec, password=password())
-        imap = dataclasses.replace(settings, part_size=PART, careful=careful)
+        imap = dataclasses.replace(_imap_settings(a, bearer, secrets=secrets), part_size=PART, careful=careful)
         return ImapSource(imap, context=context, observe=observe, alive=alive)
     except ValueError as e:
         raise SourceError("InvalidConfiguration", str(e), pace=Pace.CONFIGURATION) from e
+
+
+def make_bearer(a: Assignment, *, secrets: Path, tokens: Tokens, rotated: Rotated) -> OAuthBearer | None:
+    """What gives the access tokens of a connection; None for a password. Arguments as in `make_source`.
+
+    Raises:
+        SourceError: the Secret with the private CA is missing.
+    """
+    if a.spec.auth.oauth2 is None:
+        return None
+    ca = _authority(a.spec, directory=secrets, namespace=a.namespace)
+    return OAuthBearer(a, a.spec.auth.oauth2, means=Means(secrets=secrets, ca=ca, tokens=tokens, rotated=rotated))
+
+
+def _imap_settings(a: Assignment, bearer: OAuthBearer | None, *, secrets: Path) -> ImapSettings:
+    if bearer:
+        return imap_settings.from_spec(a.spec, token=_token_login(a.spec, bearer))
+    password = read_password(a.spec, directory=secrets, namespace=a.namespace)
+    return imap_settings.from_spec(a.spec, password=password)
+
+
+def _pop3_settings(a: Assignment, bearer: OAuthBearer | None, *, secrets: Path) -> Pop3Settings:
+    if bearer:
+        return pop3_settings.from_spec(a.spec, token=_token_login(a.spec, bearer))
+    password = partial(read_password, a.spec, directory=secrets, namespace=a.namespace)
+    password()  # a missing one is told before anything is connected
+    return pop3_settings.from_spec(a.spec, password=password)
+
+
+def _token_login(spec: Spec, bearer: OAuthBearer) -> TokenLogin:
+    assert spec.auth.oauth2
+    provider: Literal["Google", "Microsoft"] = "Google" if spec.auth.type == "GoogleOAuth2" else "Microsoft"
+    return TokenLogin(bearer=bearer, provider=provider, flow=spec.auth.oauth2.flow)
 
 
 def _context(a: Assignment, *, secrets: Path) -> ssl.SSLContext | None:

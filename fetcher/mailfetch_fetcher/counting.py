@@ -70,8 +70,11 @@ def _first(source: Source, a: Assignment) -> Estimate:
         notes = [f"mails received before {backlog.since} are left out (spec.backlog.since)"]
         return _estimate(look, new=beyond.new, mailbox="New", method="Baseline", notes=notes, exact=False)
     new = look.total - sum(map(len, found.old))
-    notes = [f"mails whose own Date header is before {backlog.since} are left out; POP3 tells no other date"]
-    return _estimate(look, new=new, mailbox="New", method="Baseline", notes=notes, doubtful=True)
+    if source.lasting_names:
+        notes = [f"mails received before {backlog.since} are left out (spec.backlog.since)"]
+    else:
+        notes = [f"mails whose own Date header is before {backlog.since} are left out; POP3 tells no other date"]
+    return _estimate(look, new=new, mailbox="New", method="Baseline", notes=notes, doubtful=not source.lasting_names)
 
 
 def _after_reset(source: Source, a: Assignment, state: State, ledger: LedgerView, why: str) -> Estimate:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mailfetch_fetcher.auth.tokens import Tokens
 from mailfetch_fetcher.budget import ByteBudget
 from mailfetch_fetcher.clock import Clock
 from mailfetch_fetcher.contract.secrets import REDIS_SECRET
@@ -31,6 +32,7 @@ class Environment:
     leases: LeaseKeeper
     hub: ReportHub
     budget: ByteBudget
+    tokens: Tokens
     clock: Clock
 
 
@@ -53,6 +55,7 @@ def make_environment(
         leases=LeaseKeeper(clock=clock, ttl=float(variables.get("MAILFETCH_LEASE_SECONDS") or TTL)),
         hub=ReportHub(fetcher=fetcher, monotonic=clock.monotonic),
         budget=ByteBudget(),
+        tokens=Tokens(clock),
         clock=clock,
     )
 

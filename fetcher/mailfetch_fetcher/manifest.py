@@ -109,21 +109,15 @@ def _names(document: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def check(spec: Spec) -> None:
-    """The rules of the CRD that decide whether a password connection can run at all.
+    """The rules of the CRD that decide whether a connection can run at all.
 
     Raises:
         ValueError: names the field and the remedy.
     """
     if spec.auth.type == "Password":
-        if spec.server is None:
-            raise ValueError("spec.server is required for auth.type Password")
-        if spec.auth.password_secret_ref is None:
-            raise ValueError("spec.auth.passwordSecretRef is required for auth.type Password")
-        if spec.server.encryption == "None" and not spec.server.allow_insecure_login:
-            raise ValueError(
-                "spec.server.encryption None sends the password unencrypted; use TLS or StartTLS, or set "
-                "spec.server.allowInsecureLogin: true"
-            )
+        _check_password(spec)
+    else:
+        _check_oauth2(spec)
     if spec.queue.stream and not _STREAM.fullmatch(spec.queue.stream):
         raise ValueError("spec.queue.stream must be of lower-case letters, digits, '-' and '.'")
     _check_after_download(spec)
@@ -137,6 +131,40 @@ def check(spec: Spec) -> None:
         raise ValueError("spec.approval.maxMessages must be 0 or more (0: every backlog needs a yes)")
     if spec.queue.max_length < 1:
         raise ValueError("spec.queue.maxLength must be 1 or more")
+
+
+def _check_password(spec: Spec) -> None:
+    if spec.protocol == "MicrosoftGraph":
+        raise ValueError("spec.auth.type must be MicrosoftOAuth2 for protocol MicrosoftGraph")
+    if spec.auth.oauth2 is not None:
+        raise ValueError("spec.auth.oauth2 is only for auth.type GoogleOAuth2 and MicrosoftOAuth2")
+    if spec.server is None:
+        raise ValueError("spec.server is required for auth.type Password")
+    if spec.auth.password_secret_ref is None:
+        raise ValueError("spec.auth.passwordSecretRef is required for auth.type Password")
+    if spec.server.encryption == "None" and not spec.server.allow_insecure_login:
+        raise ValueError(
+            "spec.server.encryption None sends the password unencrypted; use TLS or StartTLS, or set "
+            "spec.server.allowInsecureLogin: true"
+        )
+
+
+def _check_oauth2(spec: Spec) -> None:
+    kind, oauth2 = spec.auth.type, spec.auth.oauth2
+    if oauth2 is None:
+        raise ValueError(f"spec.auth.oauth2 is required for auth.type {kind}")
+    if spec.auth.password_secret_ref is not None:
+        raise ValueError("spec.auth.passwordSecretRef is only for auth.type Password")
+    if (oauth2.flow == "Delegated") != (oauth2.token_secret_ref is not None):
+        raise ValueError(
+            "spec.auth.oauth2.tokenSecretRef is required for flow Delegated, and forbidden for Application"
+        )
+    if spec.server and spec.server.encryption == "None":
+        raise ValueError("spec.server.encryption must be TLS or StartTLS for OAuth2")
+    if spec.protocol == "MicrosoftGraph" and (kind != "MicrosoftOAuth2" or spec.server):
+        raise ValueError("protocol MicrosoftGraph needs auth.type MicrosoftOAuth2 and takes no spec.server")
+    if kind == "GoogleOAuth2" and (oauth2.cloud != "Global" or spec.shared_mailbox):
+        raise ValueError("spec.auth.oauth2.cloud and spec.sharedMailbox are not for auth.type GoogleOAuth2")
 
 
 def _check_after_download(spec: Spec) -> None:

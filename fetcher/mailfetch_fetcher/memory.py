@@ -27,6 +27,7 @@ class Memory:
         careful: A download failed: until a mail comes they are asked for one by one, so that each that cannot be had
             can be put aside by itself.
         pruned_at: When the ledger was last compared with a complete list, by the monotonic clock.
+        listed_for: Value of the request for which it was last done at once.
     """
 
     state_id: str = ""
@@ -35,6 +36,7 @@ class Memory:
     unproven: int = 0
     careful: bool = False
     pruned_at: float = float("-inf")
+    listed_for: str = ""
     broken: Counter[str] = field(default_factory=Counter)
 
     def opened(self, state: State) -> None:

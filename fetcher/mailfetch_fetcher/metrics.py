@@ -17,6 +17,12 @@ FAILURES = Counter(
 LOGIN_FAILURES = Counter(
     "mailfetch_login_failures", "Refused logins, by condition reason.", (*_LABELS, "reason"), registry=REGISTRY
 )
+TOKEN_EXPIRY = Gauge(
+    "mailfetch_token_expiry_timestamp_seconds",
+    "When the OAuth2 access token in use ends; another one is fetched when the next login needs it.",
+    _LABELS,
+    registry=REGISTRY,
+)
 COMMIT_SECONDS = Histogram(
     "mailfetch_commit_seconds",
     "Time of one commit to Redis.",
@@ -39,7 +45,7 @@ def observe_arrival(seconds: float | None) -> None:
 
 def forget(namespace: str, connection: str) -> None:
     """Drops the series of a connection that is no longer here."""
-    for metric in (MESSAGES, BYTES, LAG, LAST_SUCCESS):
+    for metric in (MESSAGES, BYTES, LAG, LAST_SUCCESS, TOKEN_EXPIRY):
         metric.remove(namespace, connection)
     for labelled in (FAILURES, LOGIN_FAILURES):
         labelled.remove_by_labels({"namespace": namespace, "connection": connection})

@@ -35,7 +35,7 @@ def is_same(source: Source, state: State, *, known: Known) -> bool:
         names = [name for name in names if len(name) >= TELLING]
     if len(names) < FEWEST or not all(known(names)):
         return False
-    return not source.by_name or _last_is_there(source, state, digest)
+    return not source.by_name or source.lasting_names or _last_is_there(source, state, digest)
 
 
 def _last_is_there(source: Source, state: State, digest: Digest) -> bool:

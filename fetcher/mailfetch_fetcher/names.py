@@ -1,4 +1,4 @@
-"""Where mails have names (POP3): pruning the ledger, and no flood of old mails under new names.
+"""Where mails have names (POP3, Graph): pruning the ledger, and no flood of old mails under new names.
 
 A mailbox that was migrated may show all its mails under new names. Then as many known names vanish as unknown ones
 appear, and people are asked before everything is downloaded once more (`store.md` 34, 39).
@@ -12,7 +12,7 @@ from mailfetch_fetcher.contract.report import NoticeReason
 from mailfetch_fetcher.errors import GateClosed
 from mailfetch_fetcher.memory import Memory
 from mailfetch_fetcher.reset import Approval
-from mailfetch_fetcher.sources.base import Snapshot
+from mailfetch_fetcher.sources.base import Listing, Snapshot
 from mailfetch_fetcher.sources.source import Source
 from mailfetch_fetcher.store.mailbox import Mailbox
 from mailfetch_fetcher.store.model import RESET, STEADY, Batch, LogLine
@@ -96,13 +96,29 @@ class Names:
         self._mailbox.commit(Batch(phase=STEADY, gate_epoch=epoch, log=[line]))
         self._tell("MailboxReset", text)
 
-    def prune(self, *, now: bool) -> None:
-        """Compares the ledger with the mailbox, if it is time or `now`."""
-        due = now or self._clock.monotonic() - self._memory.pruned_at >= EVERY
-        if self._source.by_name and due and self._source.lists_all:
+    def prune(self, *, deleted: bool, request: str, returned: Callable[[Listing], None]) -> None:
+        """Compares the ledger with the mailbox, if it is time.
+
+        Args:
+            deleted: We have deleted mails: their names may be used again at once, unless they are lasting.
+            request: Value of the last request to look at once.
+            returned: Downloads what came back, where names are lasting.
+        """
+        if not self._source.by_name or not self._source.lists_all:
+            return
+        due = self._clock.monotonic() - self._memory.pruned_at >= EVERY
+        if self._source.lasting_names:
+            if due or request != self._memory.listed_for:
+                self._prune(returned)
+                self._memory.listed_for = request
+        elif due or deleted:
             self._prune()
 
-    def _prune(self) -> Pruned:
-        listed = [mail.name for piece in self._source.listing() for mail in piece.mails]
+    def _prune(self, returned: Callable[[Listing], None] | None = None) -> Pruned:
+        listed: list[bytes] = []
+        for piece in self._source.listing():
+            listed += [mail.name for mail in piece.mails]
+            if returned:
+                returned(piece)
         self._memory.pruned_at = self._clock.monotonic()
         return self._mailbox.prune(listed, now=int(self._clock.now().timestamp()))

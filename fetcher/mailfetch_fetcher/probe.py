@@ -3,11 +3,13 @@
 import logging
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
 import msgspec
 
+from mailfetch_fetcher.auth.tokens import Tokens
 from mailfetch_fetcher.clock import Clock, rfc3339
 from mailfetch_fetcher.connect import make_source
 from mailfetch_fetcher.contract import probe as contract
@@ -21,6 +23,7 @@ from mailfetch_fetcher.environment import redis_target
 from mailfetch_fetcher.errors import FetchError
 from mailfetch_fetcher.moved import is_same
 from mailfetch_fetcher.store.read import LedgerView, read_state
+from mailfetch_fetcher.store.token import ReadToken
 
 log = logging.getLogger(__name__)
 STEPS: Sequence[StepName] = get_args(StepName)
@@ -57,16 +60,18 @@ def examine(a: Assignment, *, cluster_id: str, secrets: Path, redis: Path, clock
     now = rfc3339(clock.now())
     result = ProbeResult(uid=a.uid, fingerprint=fingerprint(a), time=now)
     try:
-        result = _look(a, result, steps, cluster_id=cluster_id, secrets=secrets, redis=redis)
+        result = _look(a, result, steps, cluster_id=cluster_id, secrets=secrets, redis=redis, clock=clock)
     except FetchError as e:
         result = msgspec.structs.replace(result, problem=Problem(reason=e.reason, message=e.message, time=now))
     return msgspec.structs.replace(result, steps=tuple(steps.done))
 
 
 def _look(
-    a: Assignment, result: ProbeResult, steps: Steps, *, cluster_id: str, secrets: Path, redis: Path
+    a: Assignment, result: ProbeResult, steps: Steps, *, cluster_id: str, secrets: Path, redis: Path, clock: Clock
 ) -> ProbeResult:
-    source = make_source(a, secrets=secrets, observe=steps)
+    keys = StreamKeys(namespace=a.namespace, stream=a.stream).connection(a.name)
+    rotated = ReadToken(partial(redis_target, redis, namespace=a.namespace), keys)
+    source = make_source(a, secrets=secrets, tokens=Tokens(clock), rotated=rotated, observe=steps)
     try:
         try:
             opened = source.open()
@@ -74,7 +79,6 @@ def _look(
             steps.failed(e.message)
             raise
         target = redis_target(redis, namespace=a.namespace)
-        keys = StreamKeys(namespace=a.namespace, stream=a.stream).connection(a.name)
         state = read_state(target, keys)
         if state and state.cluster_id != cluster_id:
             raise FetchError(

@@ -11,7 +11,7 @@ from mailfetch_fetcher.memory import Memory
 from mailfetch_fetcher.progress import Meter
 from mailfetch_fetcher.pulse import Pulse
 from mailfetch_fetcher.quarantine import Quarantine
-from mailfetch_fetcher.sources.base import Absent, Message, Ref, Snapshot, Unreadable, Window
+from mailfetch_fetcher.sources.base import Absent, Listing, Message, Ref, Snapshot, Unreadable, Window
 from mailfetch_fetcher.sources.source import Source
 from mailfetch_fetcher.store.mailbox import Mailbox
 from mailfetch_fetcher.store.model import Batch, LogLine
@@ -124,6 +124,19 @@ class Round:
                 for item in self._transfer.fetch(some, committer):
                     self._retried(item, committer)
 
+    def returned(self, piece: Listing) -> None:
+        """Downloads what is listed and not known, and what the cursor's way does not tell of: it left and came back."""
+        answers = self._mailbox.known([mail.name for mail in piece.mails])
+        refs = [mail.ref for mail, is_known in zip(piece.mails, answers, strict=True) if not is_known]
+        if not refs:
+            return
+        with self._transfer.committer(wrap=without_cursor, then=self._quarantine.committed) as committer:
+            for run in self.runs(refs):
+                for item in self._transfer.fetch(run, committer):
+                    self.take(item, committer)
+                self.prove_each(committer)
+            self.settle(committer, None)
+
     def take(self, item: Fetched | Absent | Unreadable, committer: Committer) -> None:
         """Commits what was fetched, or puts it aside, whatever it is."""
         if isinstance(item, Fetched):
@@ -188,6 +201,10 @@ class Round:
         return False
 
     def _window(self, window: Window, committer: Committer) -> None:
+        if window.gone:
+            # Before the cursor passes: after a crash the same page finds these names forgotten, and changes nothing.
+            committer.drain()
+            self._mailbox.forget(window.gone)
         acted = self._meter.done
         for refs in self.runs(window.refs):
             for item in self._transfer.fetch(refs, committer):
@@ -199,6 +216,8 @@ class Round:
                 self._act()
                 self.downloading = True
         committer.move(self._passing(window.cursor))
+        if not window.refs:
+            committer.flush()  # many such windows in a row get on even if a later one fails
 
     def _passing(self, cursor: str) -> str | None:
         """The cursor does not pass what waits for its proof."""

@@ -15,19 +15,21 @@ from mailfetch_fetcher.auth.password import SecretWatch
 from mailfetch_fetcher.connect import make_source
 from mailfetch_fetcher.contract.assignment import Assignment
 from mailfetch_fetcher.contract.keys import ConnectionKeys, StreamKeys
-from mailfetch_fetcher.contract.units import duration, period
+from mailfetch_fetcher.contract.units import duration
 from mailfetch_fetcher.environment import Environment, redis_target
 from mailfetch_fetcher.errors import FetchError, GateClosed, Pace, StoreError
 from mailfetch_fetcher.memory import Memory
 from mailfetch_fetcher.moved import is_same
 from mailfetch_fetcher.news import News
+from mailfetch_fetcher.policy import queue_policy
 from mailfetch_fetcher.pulse import SLACK, Pulse, Stopped
 from mailfetch_fetcher.sources.base import Opened
 from mailfetch_fetcher.sources.source import Source
 from mailfetch_fetcher.store.mailbox import Mailbox
-from mailfetch_fetcher.store.model import Owner, QueuePolicy, State
+from mailfetch_fetcher.store.model import Owner, State
 from mailfetch_fetcher.store.read import LedgerView
 from mailfetch_fetcher.store.target import Target
+from mailfetch_fetcher.store.token import MailboxToken
 from mailfetch_fetcher.work import Work
 
 log = logging.getLogger(__name__)
@@ -192,9 +194,12 @@ class Session:
         return opened
 
     def _connect(self, pulse: Pulse) -> Opened:
+        assert self._mailbox
         self._source = make_source(
             self._assignment,
             secrets=self._env.secrets,
+            tokens=self._env.tokens,
+            rotated=MailboxToken(self._mailbox),
             observe=lambda *_: pulse.check(),
             alive=pulse.check,
             careful=self._memory.careful,
@@ -248,20 +253,12 @@ class Session:
         return StreamKeys(namespace=a.namespace, stream=a.stream).connection(a.name)
 
     def _make_mailbox(self, target: Target) -> Mailbox:
-        a = self._assignment
-        queue, after = a.spec.queue, a.spec.after_download
-        groups = {*queue.consumer_groups, *([after.consumer_group] if after.consumer_group else [])}
         return Mailbox(
             target=target,
             keys=self._keys,
             owner=Owner(pod_uid=self._env.pod_uid),
             cluster_id=self._cluster_id,
-            policy=QueuePolicy(
-                max_length=queue.max_length,
-                consumer_groups=tuple(sorted(groups)),
-                queue_seconds=period(a.spec.retention.queue),
-                log_seconds=period(a.spec.retention.log),
-            ),
+            policy=queue_policy(self._assignment.spec),
             leases=self._env.leases,
             clock=self._env.clock,
             on_lost=self.cut,

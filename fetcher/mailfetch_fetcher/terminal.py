@@ -24,7 +24,7 @@ def say(text: str) -> None:
 
 def show_probe(a: Assignment, result: ProbeResult) -> None:
     """The steps of a test and the estimate."""
-    where = f", folder {a.folder}" if a.spec.protocol == "IMAP" else " (POP3)"
+    where = " (POP3)" if a.spec.protocol == "POP3" else f", folder {a.folder}"
     say(f"{a.name}: {a.spec.auth.username}{where}")
     for step in result.steps:
         detail = step.detail if step.ok else ""  # the problem below has the same words

@@ -24,11 +24,12 @@ def client_context(ca: bytes | None = None) -> ssl.SSLContext:
     key = ca or b""
     with _lock:
         if key not in _contexts:
-            _contexts[key] = _make(ca)
+            _contexts[key] = new_context(ca)
         return _contexts[key]
 
 
-def _make(ca: bytes | None) -> ssl.SSLContext:
+def new_context(ca: bytes | None = None) -> ssl.SSLContext:
+    """The same, shared with nobody: for libraries that change the context that they are given."""
     if not ca:
         context = ssl.create_default_context()
     else:

@@ -164,7 +164,8 @@ class Work:
         if REQUEST in asked:
             self._refetch.carry_out(asked[REQUEST])
         if not self._source.more:  # else the list is not complete
-            self._names.prune(now=self._acting.deleted)
+            deleted, request = self._acting.deleted, asked.get("fetch", "")
+            self._names.prune(deleted=deleted, request=request, returned=self._run.returned)
             self._acting.deleted = False
         self._acting.finish()
         self._source.rest(durable=self._mailbox.durable)

@@ -64,7 +64,22 @@ def _edit(c: Connection) -> Advice:
     return ["Correct the spec where the manifest is kept (git), or here:", f"$ kubectl edit mconn {object_args(c)}"]
 
 
+def _authorize(c: Connection) -> Advice:
+    if c.text("spec", "auth", "oauth2", "flow") == "Application":
+        return ["Grant the permission that the message names at the provider (docs/providers).", *_test(c)]
+    return [
+        f"Sign in as {c.username}; the next login uses what that writes, nothing has to be restarted:",
+        f"$ kubectl mailfetch authorize {object_args(c)}",
+    ]
+
+
 def _login(c: Connection) -> Advice:
+    if secret := c.text("spec", "auth", "oauth2", "clientSecretRef", "name"):
+        return [
+            f"Correct what the message names: the client in the Secret {secret}, or the rights at the provider"
+            " (docs/providers).",
+            *_test(c),
+        ]
     secret = c.text("spec", "auth", "passwordSecretRef", "name")
     key = c.text("spec", "auth", "passwordSecretRef", "key") or "password"
     if not secret:
@@ -139,6 +154,7 @@ _BY_REASON: dict[str, Callable[[Connection], Advice]] = {
     "Suspended": _suspended,
     "InvalidConfiguration": _edit,
     "AuthFailed": _login,
+    "AuthorizationRequired": _authorize,
     "ConnectionFailed": _server,
     "TLSFailed": _server,
     "FolderNotFound": _edit,

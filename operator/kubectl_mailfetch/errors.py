@@ -19,7 +19,7 @@ class Exit(IntEnum):
     DECLINED = 5
     """You answered no; nothing was changed."""
     TIMEOUT = 6
-    """What was waited for did not happen in time; the change itself was made."""
+    """What was waited for did not happen in time; `enable` has made its change by then, `authorize` has not."""
 
 
 class PluginError(Exception):

@@ -21,7 +21,7 @@ _TIMEOUT = 30.0
 
 
 class Cluster:
-    """The MailConnections of one cluster."""
+    """The MailConnections of one cluster, and the Secrets that `authorize` needs."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -43,6 +43,36 @@ class Cluster:
         doing = f"read MailConnection {name} in namespace {namespace}"
         return self._call(self._client.get, doing=doing, namespace=namespace, url=f"{PLURAL}/{name}")
 
+    def find(self, namespace: str, name: str) -> dict[str, Any] | None:
+        """One MailConnection, or None if there is none of that name."""
+        return _if_there(lambda: self.get(namespace, name))
+
+    def find_secret(self, namespace: str, name: str) -> dict[str, Any] | None:
+        """One Secret, or None if there is none of that name."""
+        doing = f"read the Secret {name} in namespace {namespace}"
+        url = f"secrets/{name}"
+        return _if_there(lambda: self._call(self._client.get, doing=doing, version="v1", namespace=namespace, url=url))
+
+    def write_secret(self, secret: Mapping[str, Any], *, exists: bool, dry_run: bool = False) -> None:
+        """Creates a Secret, or patches the one that is there (a merge patch; its other keys stay).
+
+        Args:
+            secret: The object; with a resourceVersion only that state is patched.
+            exists: Patch instead of create.
+            dry_run: Only see whether it would be allowed.
+        """
+        namespace, name = secret["metadata"]["namespace"], secret["metadata"]["name"]
+        self._call(
+            self._client.patch if exists else self._client.post,
+            doing=f"{'change' if exists else 'create'} the Secret {name} in namespace {namespace}",
+            version="v1",
+            namespace=namespace,
+            url=f"secrets/{name}" if exists else "secrets",
+            params={"fieldManager": MANAGER} | ({"dryRun": "All"} if dry_run else {}),
+            headers={"Content-Type": "application/merge-patch+json" if exists else "application/json"},
+            data=json.dumps(secret),
+        )
+
     def annotate(self, namespace: str, name: str, annotations: Mapping[str, str]) -> dict[str, Any]:
         """Sets annotations by a merge patch; others stay as they are."""
         return self._call(
@@ -58,7 +88,7 @@ class Cluster:
     def _call(self, method: Callable[..., Any], *, doing: str, **kwargs: Any) -> dict[str, Any]:
         server = self._client.url
         try:
-            response = method(version=VERSION, **kwargs)
+            response = method(**{"version": VERSION, **kwargs})
         except requests.exceptions.SSLError as e:
             raise PluginError(
                 f"the certificate of {server} is not trusted: {e}\nCheck the context of your kubeconfig.",
@@ -76,6 +106,15 @@ class Cluster:
         if not response.ok:
             raise _refusal(response.status_code, body, doing)
         return body
+
+
+def _if_there(read: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
+    try:
+        return read()
+    except PluginError as e:
+        if e.code is Exit.NOT_FOUND:
+            return None
+        raise
 
 
 def connect(*, option: str, context: str) -> Cluster:
@@ -135,6 +174,8 @@ def _refusal(status: int, body: Mapping[str, Any], doing: str) -> PluginError:
             " where you may with -n.",
             code=Exit.NO_CLUSTER,
         )
+    if status == 409:
+        return PluginError(f"cannot {doing}: somebody else changed it meanwhile. Run the command again.")
     return PluginError(f"cannot {doing}: {message}")
 
 

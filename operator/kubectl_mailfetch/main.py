@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _EPILOG = (
     "Exit codes: 0 done; 1 error, or the connection fails; 2 wrong usage; 3 no such MailConnection; 4 the cluster"
-    " cannot be reached, refuses you or has no CRD; 5 you answered no; 6 not settled within --timeout."
+    " cannot be reached, refuses you or has no CRD; 5 you answered no; 6 it did not happen within --timeout."
 )
 app = typer.Typer(
     help="Look after MailConnections: which mailboxes are downloaded, how they are, and whether they may.",
@@ -34,6 +34,17 @@ Context = Annotated[str, typer.Option("--context", help="Context of the kubeconf
 Kubeconfig = Annotated[str, typer.Option("--kubeconfig", help="Path of the kubeconfig. Default: as kubectl.")]
 Output = Annotated[Format, typer.Option("-o", "--output", help="How to print.")]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask. Needed where there is no terminal.")]
+
+# Of `authorize`.
+File = Annotated[str, typer.Option("-f", "--file", help="Manifest of a connection that is not saved yet.")]
+Browser = Annotated[bool, typer.Option(help="Open the browser; the address is printed in any case.")]
+Port = Annotated[
+    int, typer.Option(min=0, max=65535, help="Port of this machine that the browser comes back to. 0: a free one.")
+]
+Device = Annotated[bool, typer.Option("--device", help="Sign in on any machine with a code (Microsoft only).")]
+CaFile = Annotated[str, typer.Option(help="Certificate authorities to trust instead of the usual (a PEM file).")]
+Check = Annotated[bool, typer.Option(help="See whether the account may open the mailbox before writing.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Set the key of a token Secret of somebody else.")]
 
 
 @app.command("list", epilog=_EPILOG)
@@ -130,6 +141,51 @@ def disable(
 
     cluster = _connect(kubeconfig, context)
     run(objects=cluster, namespace=namespace or cluster.namespace, name=name, talk=_talk(yes=True, timeout=0))
+
+
+@app.command(epilog=_EPILOG)
+def authorize(
+    name: Annotated[
+        str, typer.Argument(help="Name of the MailConnection; with -f only needed if the file has several.")
+    ] = "",
+    namespace: Namespace = "",
+    file: File = "",
+    browser: Browser = True,
+    port: Port = 0,
+    device: Device = False,
+    ca_file: CaFile = "",
+    check: Check = True,
+    overwrite: Overwrite = False,
+    timeout: Annotated[float, typer.Option(min=1, help="How many seconds to wait for the sign-in.")] = 300,
+    context: Context = "",
+    kubeconfig: Kubeconfig = "",
+) -> None:
+    """Authorize a MailConnection at Google or Microsoft: sign in as its account, once.
+
+    Sees whether that account may open the mailbox, writes the refresh token into the Secret of
+    auth.oauth2.tokenSecretRef with your own rights, and asks the operator for a test. Nothing secret is printed.
+    """
+    if not (name or file):
+        raise PluginError("name a MailConnection, or a file with -f", code=Exit.USAGE)
+    from kubectl_mailfetch.authorize.browser import open_browser
+    from kubectl_mailfetch.authorize.command import Desk, Options
+    from kubectl_mailfetch.authorize.command import authorize as run
+
+    cluster = _connect(kubeconfig, context)
+    options = Options(
+        name=name,
+        namespace=namespace,
+        default_namespace=cluster.namespace,
+        file=file,
+        browser=browser,
+        port=port,
+        device=device,
+        ca_file=ca_file,
+        check=check,
+        overwrite=overwrite,
+        timeout=timeout,
+    )
+    run(cluster, options, Desk(say=typer.echo, open=open_browser, now=lambda: datetime.now(UTC)))
 
 
 @app.command(epilog=_EPILOG)

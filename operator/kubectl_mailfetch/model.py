@@ -8,6 +8,7 @@ from typing import Any
 ENABLE = "mailfetch.dev/enable"
 ACKNOWLEDGE = "mailfetch.dev/acknowledge"
 TEST = "mailfetch.dev/test"
+FETCH = "mailfetch.dev/fetch"
 RESOURCE = "mailconnection.mailfetch.dev"
 DEFAULT_MAX_MESSAGES = 100
 _DEFAULT_PORTS = {"IMAP": {"TLS": 993}, "POP3": {"TLS": 995, "StartTLS": 110, "None": 110}}

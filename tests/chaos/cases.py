@@ -27,6 +27,7 @@ BLOBS: Final = catalogue.points(catalogue.BLOBS)
 MAIL: Final = catalogue.points(catalogue.MAIL)
 RESETS: Final = catalogue.points(catalogue.RESETS)
 STARTS: Final = catalogue.points(catalogue.STARTS)
+GRAPH: Final = catalogue.points(catalogue.GRAPH)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +63,7 @@ def chosen(cases: Sequence[Case], *, seed: int) -> list[Case]:
 def _of_fetchers() -> Iterator[Case]:
     yield from _spread(COMMON, ("kill", "cut", "zombie"))
     yield from _spread(COMMON, ("SIGTERM", "kill, other pod", "silence", "lease lost", "two at once"), one_server=True)
-    others = (*BLOBS, *MAIL, *RESETS, *STARTS)
+    others = (*BLOBS, *MAIL, *RESETS, *STARTS, *GRAPH)
     yield from _spread(others, ("kill", "cut"))
     yield from _spread(others, ("zombie", "silence"), one_server=True)
 
@@ -70,11 +71,15 @@ def _of_fetchers() -> Iterator[Case]:
 def _of_lines() -> Iterator[Case]:
     beginning = _named("c1 lease taken, answer read")
     yield from _spread(beginning, ("slow lines", "thin lines", "truncated"))
-    middle = _named("i3 list half read", "i5 inside a mail", "p2 inside a mail", "c6 commit done, answer unread")
+    middle = _named(
+        "i3 list half read", "i5 inside a mail", "p2 inside a mail", "g2 inside a mail", "c6 commit done, answer unread"
+    )
     yield from _spread(middle, ("truncated", "black hole", "all refused"))
-    yield from _spread(_named("i3 list read"), ("removed by others", "more mail"))
+    yield from _spread(_named("i3 list read", "g1 page read"), ("removed by others", "more mail"))
     yield from _spread(_named("p1 UIDL half read", "p2 inside a mail", "i5 between two mails"), ("more mail",))
     yield from _spread(_named("r2", "r3"), ("numbered again",), one_server=True)
+    yield from _spread(_named("g1", "g3", "g4", "g6", "g10"), ("link expired",))
+    yield from _spread(_named("g1", "g2", "g7", "g8"), ("throttled", "token refused"), one_server=True)
 
 
 def _of_stores() -> Iterator[Case]:
@@ -99,7 +104,7 @@ def _of_stores() -> Iterator[Case]:
 
 def _named(*names: str) -> tuple[Point, ...]:
     """The points with these ids, or ids and texts."""
-    found = [p for p in (*COMMON, *BLOBS, *MAIL, *RESETS) if p.id in names or f"{p.id} {p.what}" in names]
+    found = [p for p in (*COMMON, *BLOBS, *MAIL, *RESETS, *GRAPH) if p.id in names or f"{p.id} {p.what}" in names]
     assert all(any(name in (p.id, f"{p.id} {p.what}") for p in found) for name in names), names
     return tuple(found)
 
@@ -115,6 +120,8 @@ def _spread(
                 servers = (servers[(p + f) % len(servers)],)
             for s, server in enumerate(servers):
                 turn = p + f + s
+                if server == "graph" and "imap" in point.servers and turn % 2:
+                    server = "graph-untidy"
                 actions = [action for action in point.actions if (server, action) not in IMPOSSIBLE]
                 yield Case(
                     point=point,

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.cases import SEED
-from tests.chaos.scenes import Rooms
+from tests.chaos.rooms import Rooms
 from tests.chaos.storm import StormWorld, storm_world
 from tests.chaos.world import Action
 from tests.servers.certs import make_certificates
 from tests.servers.dovecot import Dovecot
 from tests.servers.redis import RedisServer
+from tests.servers.resolve import CERTIFICATE_NAMES
 
 _numbers = itertools.count()
 
@@ -39,7 +40,7 @@ def rng(request: pytest.FixtureRequest) -> random.Random:
 @pytest.fixture(scope="session")
 def rooms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rooms]:
     """Servers for the cases."""
-    made = Rooms(make_certificates(tmp_path_factory.mktemp("certificates")))
+    made = Rooms(make_certificates(tmp_path_factory.mktemp("certificates"), hosts=CERTIFICATE_NAMES))
     yield made
     made.close()
 

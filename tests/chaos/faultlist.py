@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Final
 
-from tests.chaos import strikes, strikes_line, strikes_store
+from tests.chaos import strikes, strikes_graph, strikes_line, strikes_store
 from tests.chaos.strikes import Strike
 
 STRIKES: Final[dict[str, Strike]] = {
@@ -25,6 +25,10 @@ STRIKES: Final[dict[str, Strike]] = {
     "removed by others": strikes_line.removed_by_others,
     "more mail": strikes_line.more_mail,
     "numbered again": strikes_line.numbered_again,
+    # Microsoft.
+    "link expired": strikes_graph.link_expires,
+    "throttled": strikes_graph.throttled,
+    "token refused": strikes_graph.token_refused,
     # Redis.
     "Redis killed": strikes_store.killed,
     "Redis frozen": strikes_store.frozen,

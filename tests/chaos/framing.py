@@ -1,4 +1,4 @@
-"""Just enough of IMAP, POP3 and RESP to cut a byte stream into requests and replies and to tell which belongs to which.
+"""Just enough of IMAP, POP3, HTTP and RESP to cut bytes into requests and replies and to tell which belongs to which.
 
 Nothing here validates: what is not understood passes as a line. A `Unit` is the smallest thing that the proxy forwards,
 so a literal, a body or a script is held back until it is there as a whole (tests only; mails are small).
@@ -16,6 +16,9 @@ Side = Literal["request", "part", "reply"]
 _ABOUT = 20_000
 """Bytes of a request that can be looked at; enough for any script."""
 _LITERAL = re.compile(rb"\{(\d+)\+?\}\r\n\Z")
+_BODILESS = re.compile(rb"HTTP/1\.1 (1\d\d|204|304) ")
+_CHUNKED = re.compile(rb"(?i)\r\ntransfer-encoding: *chunked\r\n")
+_LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)\r\n")
 _MULTILINE = re.compile(rb"(?i)(RETR|TOP|CAPA|LIST\s*$|UIDL\s*$|LIST\r|UIDL\r)")
 
 
@@ -113,6 +116,29 @@ class Pop3:
         return self._rest.find(b"\r\n.\r\n", line - 2) + 5 if b"\r\n.\r\n" in self._rest[line - 2 :] else 0
 
 
+class Http:
+    """HTTP/1.1; what a request is about is its method and its target."""
+
+    def __init__(self) -> None:
+        self._up = b""
+        self._down = b""
+        self._asked: deque[bytes] = deque()
+
+    def to_server(self, data: bytes) -> Iterator[Unit]:
+        self._up += data
+        while (end := _http_end(self._up)) > 0:
+            piece, self._up = self._up[:end], self._up[end:]
+            about = piece[: piece.index(b" HTTP/1.1\r\n")][:_ABOUT]
+            self._asked.append(about)
+            yield Unit(side="request", about=about, data=piece)
+
+    def to_client(self, data: bytes) -> Iterator[Unit]:
+        self._down += data
+        while (end := _http_end(self._down)) > 0:
+            piece, self._down = self._down[:end], self._down[end:]
+            yield Unit(side="reply", about=self._asked.popleft() if self._asked else b"", data=piece)
+
+
 class Resp:
     """RESP2: each request gets one reply, in order. `rewrite` may change a reply (what Sentinels say of addresses)."""
 
@@ -136,6 +162,26 @@ class Resp:
             piece, self._down = self._down[:end], self._down[end:]
             about = self._asked.popleft() if self._asked else b""
             yield Unit(side="reply", about=about, data=self._rewrite(piece))
+
+
+def _http_end(data: bytes) -> int:
+    """Where the first request or answer ends; 0: not there yet."""
+    at = data.find(b"\r\n\r\n") + 4
+    if at < 4:
+        return 0
+    head = data[:at]
+    if _CHUNKED.search(head):
+        while True:
+            line = data.find(b"\r\n", at) + 2
+            if line < 2:
+                return 0
+            size = int(data[at : line - 2], 16)
+            at = line + size + 2
+            if size == 0 or at > len(data):
+                return at if at <= len(data) else 0
+    length = None if _BODILESS.match(head) else _LENGTH.search(head)
+    end = at + (int(length[1]) if length else 0)
+    return end if end <= len(data) else 0
 
 
 def _resp_end(data: bytes, at: int) -> int:

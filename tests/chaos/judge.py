@@ -7,15 +7,22 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
 
+from tests.chaos.inboxes import GraphInbox
 from tests.chaos.tap import Sent
 from tests.servers import checker
 
 if TYPE_CHECKING:
     from tests.chaos.world import World
 
-TOUCHES = {"IMAP": r"^UID (STORE|MOVE|COPY|EXPUNGE) |^EXPUNGE", "POP3": r"^(?i:DELE|RETR|QUIT|UIDL)"}
+TOUCHES = {
+    "IMAP": r"^UID (STORE|MOVE|COPY|EXPUNGE) |^EXPUNGE",
+    "POP3": r"^(?i:DELE|RETR|QUIT|UIDL)",
+    "MicrosoftGraph": r"^(?!GET )",
+}
 """Requests that a tap records for `touched_early`."""
+_MAIL = re.compile(rb"/messages/([^/?]+)")
 _SET = re.compile(rb"^UID (?:STORE|MOVE|COPY|EXPUNGE) ([0-9:,]+)")
 Moments = Mapping[str, float]
 """sha256 of each mail in the stream → when its entry was on disk."""
@@ -66,7 +73,8 @@ def verdict_of(world: World, *, touches: Sequence[Sent] = (), moments: Moments |
     ]
     verdict.notes += _mailbox(world)
     verdict.notes += _log(world, entries)
-    verdict.notes += _ledger(world, entries)
+    verdict.notes += _ledger(world)
+    verdict.notes += world.inbox.complaints()
     if world.pending():
         verdict.notes.append(f"{world.pending()} after-download actions are left over")
     if moments is not None:
@@ -79,8 +87,8 @@ def verdict_of(world: World, *, touches: Sequence[Sent] = (), moments: Moments |
 def _mailbox(world: World) -> list[str]:
     """Every action carried out, and nothing else touched."""
     acted = Counter(o.sha256 for uid, o in world.originals.items() if uid not in world.kept)
-    kept = Counter(o.sha256 for uid, o in world.originals.items() if uid in world.kept)
-    left = checker.read_mailbox(world.mailbox())
+    kept = Counter(o.sha256 for uid, o in world.originals.items() if uid in world.kept - world.left)
+    left = world.inbox.mails()
     contents = Counter(o.sha256 for o in left.values())
     gone = world.action in ("Delete", "Move")
     problems = []
@@ -88,18 +96,19 @@ def _mailbox(world: World) -> list[str]:
         problems.append(
             f"the folder holds {len(left)} mails, not {(kept if gone else kept + acted).total()} (or others)"
         )
-    if world.action == "Move":
-        moved = Counter(o.sha256 for o in checker.read_mailbox(world.mailbox("Done")).values())
+    if target := {"Move": "Done", "Delete": world.inbox.trash}.get(world.action):
+        moved = Counter(o.sha256 for o in world.inbox.mails(target).values())
         if moved != acted:
             problems.append(f"the target holds {moved.total()} mails, not {acted.total()} (or others)")
-    if world.action == "MarkSeen" and world.setup.protocol == "IMAP":
+    if world.action == "MarkSeen" and world.setup.protocol != "POP3":
         unseen = [
             uid for uid, o in left.items() if "\\seen" not in o.flags and o.sha256 in acted and o.sha256 not in kept
         ]
         if unseen:
             problems.append(f"not marked as seen: {unseen[:5]}")
-    if world.action == "None" and world.setup.protocol == "IMAP":
-        before = sorted((o.sha256, sorted(o.flags - {"\\recent"})) for o in world.originals.values())
+    if world.action == "None" and world.setup.protocol != "POP3":
+        there = [o for uid, o in world.originals.items() if uid not in world.left]
+        before = sorted((o.sha256, sorted(o.flags - {"\\recent"})) for o in there)
         if before != sorted((o.sha256, sorted(o.flags - {"\\recent"})) for o in left.values()):
             problems.append("flags have changed")
     return problems
@@ -123,11 +132,13 @@ def _log(world: World, entries: Sequence[checker.Entry]) -> list[str]:
     return problems
 
 
-def _ledger(world: World, entries: Sequence[checker.Entry]) -> list[str]:
-    """As many words as mails (on POP3, those that were deleted may have been pruned)."""
+def _ledger(world: World) -> list[str]:
+    """As many words as mails. What left may be forgotten where names come back: on POP3 and Graph."""
     words = sum(world.client.scard(key) for key in world.client.scan_iter(f"{world.keys}:known:*", count=1000))
     most = len(world.originals)  # also those that were there before the baseline, and none twice
-    least = 0 if world.setup.protocol == "POP3" and world.action == "Delete" else most
+    least = most
+    if world.setup.protocol != "IMAP":
+        least = len(world.kept - world.left) if world.action in ("Delete", "Move") else most - len(world.left)
     return [] if least <= words <= most else [f"the ledger holds {words} words for {most} mails"]
 
 
@@ -135,6 +146,8 @@ def touched_early(world: World, touches: Sequence[Sent], moments: Moments) -> li
     """Commands that were forwarded before every mail that they name was on disk."""
     if world.setup.protocol == "POP3":
         return _early_on_pop3(world, touches, moments)
+    if world.setup.protocol == "MicrosoftGraph":
+        return _early_at_graph(world, touches, moments)
     problems = []
     for sent in touches:
         if (match := _SET.match(sent.about)) is None:
@@ -142,6 +155,20 @@ def touched_early(world: World, touches: Sequence[Sent], moments: Moments) -> li
         named = [(uid, world.originals[uid].sha256) for uid in _uids(match[1]) if uid in world.originals]
         if early := [uid for uid, sha in named if moments.get(sha, float("inf")) > sent.at]:
             problems.append(f"touched before they were on disk: UID {early[:5]} by {sent.about[:60]!r}")
+    return problems
+
+
+def _early_at_graph(world: World, touches: Sequence[Sent], moments: Moments) -> list[str]:
+    """Whatever changes something names one mail."""
+    assert isinstance(world.inbox, GraphInbox)
+    problems = []
+    for sent in touches:
+        named = _MAIL.search(sent.about)
+        number = world.inbox.number(unquote_to_bytes(named[1]).decode()) if named else 0
+        if number not in world.originals:
+            problems.append(f"changes what is no mail of the folder: {sent.about[:60]!r}")
+        elif moments.get(world.originals[number].sha256, float("inf")) > sent.at:
+            problems.append(f"touched before it was on disk: {number} by {sent.about[:10]!r}")
     return problems
 
 

@@ -1,7 +1,6 @@
 """Runs one case: a mailbox of its own on servers that all cases share, the trap, the fault, the judge, the record."""
 
 import contextlib
-import itertools
 import json
 import os
 import random
@@ -11,109 +10,53 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.chaos import clocks, judge, stores, strikes_store
+from tests.chaos import clocks, judge, strikes_store
 from tests.chaos.cases import Case
-from tests.chaos.catalogue import Server
 from tests.chaos.consumer import GROUP, Consumer
 from tests.chaos.faultlist import STRIKES
-from tests.chaos.framing import Imap, Pop3
+from tests.chaos.inboxes import GraphInbox
 from tests.chaos.judge import Verdict
-from tests.chaos.stores import Kind, Store
+from tests.chaos.rooms import PROTOCOLS, Rooms
 from tests.chaos.strikes import Scene
-from tests.chaos.tap import Tap
 from tests.chaos.trap import Trap
-from tests.chaos.world import Setup, world
-from tests.servers.certs import Certificates
-from tests.servers.dovecot import Dovecot
+from tests.chaos.world import Setup, World, world
 from tests.servers.redis import wait_until
 
 RESULTS = os.environ.get("MAILFETCH_CHAOS_RESULTS", "")
-WORN = 25
-"""Cases after which a store is replaced: its append-only file is read for each."""
 SMALL, LARGE = 10, (70_000, 1_300_000)
 """Mails of a case, and the sizes of its blobs; each blob makes another commit."""
 SILENT = "3s"
 """Timeout of the mail server in cases that wait for it."""
 WAITING = ("silence", "black hole")
-NO_MOVE = "IMAP4rev1 SASL-IR UIDPLUS IDLE ESEARCH"
-
-
-class Rooms:
-    """The servers that cases share; started when first needed."""
-
-    def __init__(self, certificates: Certificates) -> None:
-        self._certificates = certificates
-        self._dovecots: dict[bool, Dovecot] = {}
-        self._stores: dict[Kind, Store] = {}
-        self._numbers = itertools.count(1)
-
-    def dovecot(self, server: Server) -> Dovecot:
-        """The mail server of a case."""
-        old = server == "imap-old"
-        if old not in self._dovecots:
-            self._dovecots[old] = Dovecot(self._certificates, capability=NO_MOVE if old else "")
-            self._dovecots[old].start()
-        return self._dovecots[old]
-
-    def store(self, kind: Kind) -> Store:
-        """The Redis of a case."""
-        found = self._stores.get(kind)
-        if found and found.used >= WORN:
-            self._stores.pop(kind).stop()
-            found = None
-        if found is None:
-            found = self._stores[kind] = stores.start(kind)
-        found.used += 1
-        return found
-
-    def user(self) -> str:
-        """A name that nobody has."""
-        return f"chaos{next(self._numbers)}@mail.test"
-
-    def close(self) -> None:
-        for server in self._dovecots.values():
-            server.stop()
-        for store in self._stores.values():
-            store.stop()
+PAGE = 5
+"""Mails of a page of changes, where there are to be several."""
 
 
 @contextlib.contextmanager
 def scene(case: Case, rooms: Rooms, rng: random.Random) -> Iterator[Scene]:
     """A world with taps before its servers."""
-    dovecot, store, trap = rooms.dovecot(case.server), rooms.store(case.store), Trap()
-    user = rooms.user()
-    dovecot.add_user(user, "pass")
+    store, trap = rooms.store(case.store), Trap()
+    room = rooms.room(case.server, trap, random.Random(rng.random()))
     with contextlib.ExitStack() as stack:
         taps, url = store.taps(trap)
-        mail = mail_tap(case.server, dovecot, trap)
-        for tap in (mail, *taps):
+        for tap in (room.mail, *room.login, *taps):
             stack.callback(tap.close)
         stack.callback(trap.unset)
         made = stack.enter_context(
             world(
                 directory=Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-"))),
-                dovecot=dovecot,
+                inbox=room.inbox,
                 client=store.client,
-                user=user,
-                stream=user.partition("@")[0],
-                setup=setup_of(case, mail_port=mail.port, redis_url=url),
+                stream=room.user.partition("@")[0],
+                setup=setup_of(case, redis_url=url),
             )
         )
         if case.fault.startswith("fetcher clock"):
             made.variables = clocks.of_python(made.directory / "clock")
-        yield Scene(world=made, trap=trap, rng=rng, mail=mail, redis=taps, store=store)
+        yield Scene(world=made, trap=trap, rng=rng, mail=room.mail, redis=taps, store=store)
 
 
-def mail_tap(server: Server, dovecot: Dovecot, trap: Trap) -> Tap:
-    """The proxy before the mail server; it records what touches the mailbox."""
-    if server == "pop3":
-        return Tap(
-            dovecot.pop3_port, via="mail", framing=Pop3, trap=trap, record=judge.TOUCHES["POP3"], answers="^(?i:UIDL)"
-        )
-    return Tap(dovecot.imap_port, via="mail", framing=Imap, trap=trap, record=judge.TOUCHES["IMAP"])
-
-
-def setup_of(case: Case, *, mail_port: int, redis_url: str) -> Setup:
+def setup_of(case: Case, *, redis_url: str) -> Setup:
     """The connection of a case."""
     spec: dict[str, Any] = {"schedule": {"timeout": SILENT} if case.fault in WAITING else {}}
     if case.point.prepared == "baseline":
@@ -121,11 +64,9 @@ def setup_of(case: Case, *, mail_port: int, redis_url: str) -> Setup:
     if case.point.prepared == "read":
         spec["queue"] = {"consumerGroups": [GROUP], "maxLength": SMALL + len(LARGE) + 2}
     return Setup(
-        mail_port=mail_port,
         redis_url=redis_url,
         action=case.action,
-        protocol="POP3" if case.server == "pop3" else "IMAP",
-        encrypted=False,
+        protocol=PROTOCOLS[case.server],
         spec=spec,
     )
 
@@ -146,8 +87,8 @@ def run_case(case: Case, rooms: Rooms, rng: random.Random) -> Verdict:
             )
             stopped.world.check_now()
             STRIKES[case.fault](stopped)
-            if case.point.prepared == "baseline":
-                mails_after_the_baseline(stopped)
+            if case.point.prepared in ("baseline", "quiet"):
+                mails_afterwards(stopped)
             verdict = finish(stopped)
     except Exception as e:
         verdict.notes = [f"did not come to its end: {e}"]
@@ -160,7 +101,10 @@ def run_case(case: Case, rooms: Rooms, rng: random.Random) -> Verdict:
 def prepare(case: Case, stopped: Scene) -> None:
     """Fills the mailbox; some of it may be known already, numbered anew, not wanted, or asked for again."""
     made, rng, prepared = stopped.world, stopped.rng, case.point.prepared
-    if prepared == "new":
+    if prepared in ("new", "paged"):
+        if prepared == "paged":
+            assert isinstance(made.inbox, GraphInbox)
+            made.inbox.mailbox.largest_page = PAGE
         made.fill(SMALL, rng, large=LARGE)
         return
     if prepared == "read":
@@ -179,16 +123,33 @@ def prepare(case: Case, stopped: Scene) -> None:
         made.again = set(made.originals)
         made.requests = {"refetch": "since:2000-01-01#1"}
         return
+    if prepared == "quiet":
+        made.kept = set(made.originals)
+        return
+    if prepared == "left":
+        some_leave(made, rng)
+        return
     known = {mail.sha256 for mail in made.originals.values()}
     if prepared == "reset":
-        made.dovecot.set_uid_validity(made.user, 1_000_000 + rng.randrange(10**6))
+        made.inbox.number_anew(1_000_000 + rng.randrange(10**6))
     made.originals = {}
     made.fill(SMALL // 2, rng, large=LARGE)
     made.kept = {uid for uid, mail in made.originals.items() if mail.sha256 in known}
 
 
-def mails_after_the_baseline(stopped: Scene) -> None:
-    """New mails, as soon as the baseline stands; who only polls is started anew, to look at once."""
+def some_leave(made: World, rng: random.Random) -> None:
+    """People remove mails that are known, and others come; the news of both do not fit on one page."""
+    assert isinstance(made.inbox, GraphInbox)
+    made.kept = set(made.originals)
+    made.left = set(rng.sample(sorted(made.originals), 3))
+    for number in made.left:
+        made.inbox.remove(number)
+    made.fill(SMALL // 2, rng, large=LARGE)
+    made.inbox.mailbox.largest_page = len(made.left)
+
+
+def mails_afterwards(stopped: Scene) -> None:
+    """New mails, as soon as nothing is left to do; who only polls is started anew, to look at once."""
     made = stopped.world
     wait_until(lambda: made.client.hget(f"{made.keys}:state", "phase") == b"Steady", what="the baseline")
     for fetcher in list(made.fetchers):
@@ -203,6 +164,8 @@ def finish(stopped: Scene) -> Verdict:
     made.wait_until_done()
     for fetcher in list(made.fetchers):
         made.stop(fetcher)
+    if made.setup.protocol == "MicrosoftGraph":
+        one_more_round(made)
     verdict = judge.verdict_of(
         made, touches=stopped.mail.sent, moments=stopped.store.durable(made.queue) if stopped.recorded else None
     )
@@ -210,6 +173,13 @@ def finish(stopped: Scene) -> Verdict:
         if "Traceback" in (text := log.read_text()):
             verdict.notes.append(f"internal error: {text[-2000:]}")
     return verdict
+
+
+def one_more_round(made: World) -> None:
+    """What was done wrong in one round may come up in the next one only: a mail that is told of again, a lost link."""
+    fetcher = made.start("pod-7")
+    wait_until(lambda: fetcher.report().get("phase") == "Polling", what="a further round")
+    made.stop(fetcher)
 
 
 def record(case: Case, verdict: Verdict, *, seconds: float) -> None:

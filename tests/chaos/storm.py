@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.chaos.inboxes import DovecotInbox
 from tests.chaos.world import Action, Setup, World
 from tests.servers.dovecot import Dovecot
 from tests.servers.proxy import FaultProxy
@@ -24,11 +25,10 @@ class StormWorld(World):
         url = f"redis://127.0.0.1:{self.redis_proxy.port}/0"
         super().__init__(
             directory=directory,
-            dovecot=dovecot,
+            inbox=DovecotInbox(dovecot, user, port=self.mail_proxy.port, encrypted=True),
             client=lambda: client,
-            user=user,
             stream="chaos",
-            setup=Setup(mail_port=self.mail_proxy.port, redis_url=url, action=action),
+            setup=Setup(redis_url=url, action=action),
         )
 
     def close(self) -> None:

@@ -56,7 +56,7 @@ def removed_by_others(scene: Scene) -> None:
     """A mail that was listed and not downloaded is gone: it is lost to nobody."""
     world = scene.world
     gone = max(world.originals)
-    world.dovecot.expunge(world.user, gone)
+    world.inbox.remove(gone)
     del world.originals[gone]
     scene.trap.decide("release")
 
@@ -64,7 +64,7 @@ def removed_by_others(scene: Scene) -> None:
 def more_mail(scene: Scene) -> None:
     """Mails arrive just now."""
     world = scene.world
-    world.dovecot.fill(world.user, mailgen.mails(3, seed=scene.rng.randrange(10**6)))
+    world.inbox.fill(mailgen.mails(3, seed=scene.rng.randrange(10**6)))
     world.look()
     scene.trap.decide("release")
 
@@ -73,7 +73,7 @@ def numbered_again(scene: Scene) -> None:
     """UIDVALIDITY changes once more; the server ends the connections that have the folder open."""
     world = scene.world
     kept = {world.originals[uid].sha256 for uid in world.kept}
-    world.dovecot.set_uid_validity(world.user, 2_000_000 + scene.rng.randrange(10**6))
+    world.inbox.number_anew(2_000_000 + scene.rng.randrange(10**6))
     world.originals = {}
     world.look()
     world.kept = {uid for uid, mail in world.originals.items() if mail.sha256 in kept}

@@ -1,5 +1,6 @@
 """A TCP proxy that understands requests and replies (`framing`), springs a `Trap`, and records what passed."""
 
+import contextlib
 import re
 import socket
 import threading
@@ -8,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tests.chaos.framing import Framing, Unit
+from tests.chaos.sealed import Seal, Wire
 from tests.chaos.trap import Trap, Via
-from tests.servers.forwarder import Forwarder, Pair
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,23 +25,26 @@ class Sent:
     about: bytes
 
 
-@dataclass(eq=False, kw_only=True)
-class _Pair(Pair):
+@dataclass(eq=False)
+class _Pair:
+    """One proxied connection."""
+
     number: int
+    client: Wire
+    server: Wire
     framing: Framing
     lock: threading.Lock = field(default_factory=threading.Lock)
     going: threading.Event = field(default_factory=threading.Event)
     dark: bool = False
 
-    def __post_init__(self) -> None:
-        self.going.set()
+    def close(self) -> None:
+        for sock in (self.client, self.server):
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+            sock.close()
 
-    def cut(self) -> None:
-        self.going.set()
-        self.close()
 
-
-class Tap(Forwarder[_Pair]):
+class Tap:
     """Forwards `port` to a server on this machine.
 
     Attributes:
@@ -61,9 +65,11 @@ class Tap(Forwarder[_Pair]):
         trap: Trap,
         record: str = "",
         answers: str = "",
+        seal: Seal | None = None,
     ) -> None:
         self.target = target_port
         self.sent: list[Sent] = []
+        self.refuse = False
         self.delay = 0.0
         self.rate = 0
         self.truncate = 0
@@ -73,9 +79,22 @@ class Tap(Forwarder[_Pair]):
         self._trap = trap
         self._record = re.compile(record.encode()) if record else None
         self._answers = re.compile(answers.encode()) if answers else None
+        self._seal = seal
+        self._lock = threading.Lock()
+        self._pairs: set[_Pair] = set()
         self._count = 0
         self._dark = False
-        super().__init__(("127.0.0.1", target_port))
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        """Cuts all connections now."""
+        with self._lock:
+            pairs, self._pairs = self._pairs, set()
+        for pair in pairs:
+            pair.going.set()
+            pair.close()
 
     def black_hole(self, dark: bool) -> None:
         """From now on nothing passes on any connection (new ones are accepted and get no answer), or again."""
@@ -83,24 +102,62 @@ class Tap(Forwarder[_Pair]):
         if not dark:
             self.cut()
 
+    def close(self) -> None:
+        """Ends the proxy."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.cut()
+
     # -- inside ----------------------------------------------------------------------------
 
-    def _paired(self, client: socket.socket, server: socket.socket) -> _Pair:
-        self._count += 1
-        return _Pair(number=self._count, client=client, server=server, framing=self._framing())
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            if self.refuse:
+                client.close()
+            elif self._seal:
+                threading.Thread(target=self._begin, args=(client, self._seal), daemon=True).start()
+            else:
+                self._begin(client, None)
 
-    def _forward(self, pair: _Pair, *, upwards: bool) -> None:
+    def _begin(self, client: socket.socket, seal: Seal | None) -> None:
+        server = None
+        try:
+            server = socket.create_connection(("127.0.0.1", self.target))
+            inner, outer = (seal.to_client(client), seal.to_server(server)) if seal else (client, server)
+        except OSError:
+            client.close()
+            if server:
+                server.close()
+            return
+        with self._lock:
+            self._count += 1
+            pair = _Pair(number=self._count, client=inner, server=outer, framing=self._framing())
+            pair.going.set()
+            self._pairs.add(pair)
+        for upwards in (True, False):
+            threading.Thread(target=self._pump, args=(pair, upwards), daemon=True).start()
+
+    def _pump(self, pair: _Pair, upwards: bool) -> None:
         source, sink = (pair.client, pair.server) if upwards else (pair.server, pair.client)
-        while data := source.recv(262_144):
-            if pair.dark or self._dark:
-                pair.dark = True
-                continue  # a black hole takes everything
-            with pair.lock:
-                units = list(pair.framing.to_server(data) if upwards else pair.framing.to_client(data))
-            for unit in units:
-                self._pass(pair, unit, sink)
+        with contextlib.suppress(OSError):
+            while data := source.recv(262_144):
+                if pair.dark or self._dark:
+                    pair.dark = True
+                    continue  # a black hole takes everything
+                with pair.lock:
+                    units = list(pair.framing.to_server(data) if upwards else pair.framing.to_client(data))
+                for unit in units:
+                    self._pass(pair, unit, sink)
+        with self._lock:
+            self._pairs.discard(pair)
+        pair.close()
 
-    def _pass(self, pair: _Pair, unit: Unit, sink: socket.socket) -> None:
+    def _pass(self, pair: _Pair, unit: Unit, sink: Wire) -> None:
         pair.going.wait()
         if pair.dark:
             return
@@ -124,7 +181,7 @@ class Tap(Forwarder[_Pair]):
             pair.close()
             raise OSError("cut by the trap")
 
-    def _send(self, pair: _Pair, unit: Unit, data: bytes, sink: socket.socket, *, recorded: bool = False) -> None:
+    def _send(self, pair: _Pair, unit: Unit, data: bytes, sink: Wire, *, recorded: bool = False) -> None:
         if not recorded:
             self._note(pair, unit)
         if self.truncate and unit.side != "request" and len(data) > self.truncate:

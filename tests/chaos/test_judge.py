@@ -1,6 +1,7 @@
 """The judge itself: it must see a mail that is touched too early, one that is doubled, and one that is lost."""
 
 import random
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import SimpleNamespace
@@ -8,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.judge import touched_early
+from tests.chaos.inboxes import GraphInbox
+from tests.chaos.judge import TOUCHES, touched_early
 from tests.chaos.storm import StormWorld
 from tests.chaos.tap import Sent
 from tests.servers.checker import Original
@@ -41,7 +43,7 @@ ON_DISK = {"sha-1": 10.0, "sha-2": 20.0}
 
 
 def early(protocol: str, *sent: tuple[float, int, bytes]) -> list[str]:
-    world: Any = SimpleNamespace(originals=MAILS, setup=SimpleNamespace(protocol=protocol))
+    world: Any = SimpleNamespace(originals=MAILS, setup=SimpleNamespace(protocol=protocol), inbox=Named())
     return touched_early(world, [Sent(at=at, connection=n, about=about) for at, n, about in sent], ON_DISK)
 
 
@@ -51,6 +53,28 @@ def test_a_command_of_imap_before_the_disk(command: bytes) -> None:
     assert early("IMAP", (19.9, 1, command % b"1:2"))
     assert not early("IMAP", (19.9, 1, command % b"1"))
     assert early("IMAP", (99.0, 1, command % b"1,3"))
+
+
+class Named(GraphInbox):
+    """Knows the names of three mails."""
+
+    def __init__(self) -> None:
+        pass
+
+    def number(self, id: str) -> int:
+        return {"a+": 1, "b": 2, "c": 3}.get(id, 4)
+
+
+def test_a_request_to_graph_before_the_disk() -> None:
+    """Whatever is no GET changes something, also what the product does not send yet."""
+    path = b" /v1.0/me/messages/"
+    assert not early("MicrosoftGraph", (20.1, 1, b"PATCH" + path + b"b"), (10.1, 1, b"POST" + path + b"a%2B/move"))
+    assert early("MicrosoftGraph", (19.9, 1, b"PATCH" + path + b"b"))
+    assert early("MicrosoftGraph", (9.9, 1, b"POST" + path + b"a%2B/move"))
+    assert early("MicrosoftGraph", (99.0, 1, b"DELETE" + path + b"c"))
+    assert early("MicrosoftGraph", (99.0, 1, b"DELETE" + path + b"d"))
+    assert re.search(TOUCHES["MicrosoftGraph"], "DELETE /v1.0/me/messages/c")
+    assert not re.search(TOUCHES["MicrosoftGraph"], "GET /v1.0/me/messages/c")
 
 
 def test_a_command_of_pop3_before_the_disk() -> None:

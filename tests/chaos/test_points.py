@@ -6,7 +6,8 @@ import pytest
 
 from tests.chaos import cases
 from tests.chaos.cases import Case
-from tests.chaos.scenes import Rooms, run_case
+from tests.chaos.rooms import Rooms
+from tests.chaos.scenes import run_case
 
 CASES = cases.chosen(cases.every(), seed=cases.SEED)
 

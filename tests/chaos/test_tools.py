@@ -1,17 +1,26 @@
 """The tools of the chaos run: requests and replies are told apart however they are cut, and the disk is recorded."""
 
+import contextlib
+import http.client
 import random
+import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from tests.chaos import cases, catalogue
 from tests.chaos.durability import AOF, Disk
 from tests.chaos.faultlist import STRIKES
-from tests.chaos.framing import Imap, Pop3, Resp, Unit
+from tests.chaos.framing import Http, Imap, Pop3, Resp, Unit
+from tests.chaos.sealed import Seal
+from tests.chaos.tap import Tap
 from tests.chaos.trap import Trap
+from tests.servers.certs import Certificates, make_certificates
+from tests.servers.graph import GraphFake
 from tests.servers.redis import RedisServer
 
 IMAP_UP = b"M1 SELECT INBOX\r\nM2 UID FETCH 1:2 (BODY.PEEK[])\r\n"
@@ -22,6 +31,11 @@ IMAP_DOWN = (
 POP3_UP = b"CAPA\r\nAUTH PLAIN\r\nAGE=\r\nUIDL\r\nRETR 1\r\nDELE 1\r\nQUIT\r\n"
 POP3_DOWN = b"+OK hello\r\n+OK\r\nUSER\r\n.\r\n+ \r\n+OK in\r\n+OK\r\n.\r\n"
 POP3_DOWN += b"+OK\r\nSubject: x\r\n\r\n..\r\nb\r\n.\r\n-ERR no\r\n+OK\r\n"
+HTTP_UP = b"GET /v1.0/me/messages/a%2B/$value HTTP/1.1\r\nHost: x\r\n\r\n"
+HTTP_UP += b'PATCH /v1.0/me/messages/b HTTP/1.1\r\nHost: x\r\nContent-Length: 17\r\n\r\n{"isRead": true}\n'
+HTTP_UP += b"DELETE /v1.0/me/messages/c HTTP/1.1\r\nHost: x\r\n\r\n"
+HTTP_DOWN = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab\r\nc\r\n3\r\n\r\n\r\r\n0\r\n\r\n"
+HTTP_DOWN += b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n{}\r\nHTTP/1.1 204 No Content\r\nrequest-id: 1\r\n\r\n"
 RESP_UP = b"*2\r\n$4\r\nINFO\r\n$6\r\nserver\r\n*2\r\n$3\r\nGET\r\n$5\r\na\r\nbc\r\n"
 RESP_DOWN = b"$3\r\nx\r\n\r\n*2\r\n$-1\r\n*1\r\n:5\r\n"
 
@@ -66,6 +80,19 @@ def test_requests_and_replies_of_pop3(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
+def test_requests_and_replies_of_http(seed: int) -> None:
+    framing, rng = Http(), random.Random(seed)
+    up = units(framing.to_server, HTTP_UP, rng)
+    down = units(framing.to_client, HTTP_DOWN, rng)
+    path = b"/v1.0/me/messages/"
+    asked = [b"GET " + path + b"a%2B/$value", b"PATCH " + path + b"b", b"DELETE " + path + b"c"]
+    assert [unit.about for unit in up] == [unit.about for unit in down] == asked
+    assert up[1].data.endswith(b"true}\n")
+    assert down[0].data.endswith(b"0\r\n\r\n")
+    assert b"".join(unit.data for unit in (*up, *down)) == HTTP_UP + HTTP_DOWN
+
+
+@pytest.mark.parametrize("seed", range(20))
 def test_requests_and_replies_of_redis(seed: int) -> None:
     framing, rng = Resp(), random.Random(seed)
     up = units(framing.to_server, RESP_UP, rng)
@@ -73,6 +100,43 @@ def test_requests_and_replies_of_redis(seed: int) -> None:
     assert len(up) == len(down) == 2
     assert down[1].about == up[1].data
     assert b"".join(unit.data for unit in down) == RESP_DOWN
+
+
+def _cut(trap: Trap) -> None:
+    assert trap.wait()
+    trap.decide("cut")
+
+
+HEADERS = {"Host": "graph.microsoft.com", "Authorization": "Bearer x"}
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+def test_a_tap_opens_tls_and_the_double_carries_out_whole_requests_only(certificates: Certificates) -> None:
+    with GraphFake(certificates=certificates, check=lambda _: None) as graph:
+        trap = Trap()
+        seal = Seal(certificates=certificates, host="localhost")
+        tap = Tap(graph.port, via="mail", framing=Http, trap=trap, record="^PATCH", seal=seal)
+
+        def ask(method: str) -> bytes:
+            context = ssl.create_default_context(cafile=str(certificates.ca))
+            connection = http.client.HTTPSConnection("localhost", tap.port, context=context, timeout=30)
+            with contextlib.closing(connection):
+                connection.request(method, "/v1.0/me", body=b"{}", headers=HEADERS)
+                return connection.getresponse().read()
+
+        assert b"InvalidAuthenticationToken" in ask("GET")
+        trap.set(catalogue.step("mail > PATCH half"))
+        threading.Thread(target=_cut, args=(trap,), daemon=True).start()
+        with pytest.raises((OSError, http.client.RemoteDisconnected)):
+            ask("PATCH")
+        assert trap.hits == 1
+        assert [sent.about for sent in tap.sent] == [b"PATCH /v1.0/me"]
+        assert [seen.method for seen in graph.requests] == ["GET"]
+        tap.close()
 
 
 def test_a_trap_counts_and_leads_on() -> None:
@@ -94,11 +158,11 @@ def test_every_case_has_a_name_of_its_own_and_every_point_its_cases() -> None:
     every = cases.every()
     assert len(every) >= 300
     assert len({case.id for case in every}) == len(every)
-    assert {case.server for case in every} == {"imap", "imap-old", "pop3"}
+    assert {case.server for case in every} == {*get_args(catalogue.Server)}
     assert {case.store for case in every} == {"valkey9", "redis7", "sentinel", "clocked"}
     assert {case.action for case in every} == {"None", "MarkSeen", "Delete", "Move"}
     tried = {case.point for case in every}
-    assert tried >= {*cases.COMMON, *cases.BLOBS, *cases.MAIL, *cases.RESETS, *cases.STARTS}
+    assert tried >= {*cases.COMMON, *cases.BLOBS, *cases.MAIL, *cases.RESETS, *cases.STARTS, *cases.GRAPH}
     assert {case.fault for case in every} == STRIKES.keys()
 
 

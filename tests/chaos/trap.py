@@ -1,7 +1,7 @@
 """Where a run is stopped: a `Step` names a request or reply on the wire; a `Trap` is a series of them, the last counts.
 
-Both proxies of a world (mail server, Redis) share one trap, so a series may lead from one to the other. The connection
-that reaches the last step stands still, in both directions, until the test says what becomes of it.
+The proxies of a world (mail server, its authority, Redis) share one trap, so a series may lead from one to the other.
+The connection that reaches the last step stands still, in both directions, until the test says what becomes of it.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Literal
 
 from tests.chaos.framing import Side, Unit
 
-Via = Literal["mail", "redis", "sentinel"]
+Via = Literal["mail", "login", "redis", "sentinel"]
 Place = Literal["before", "half", "after"]
 """How much of the unit has passed when the fault happens: nothing, half of its bytes, or all."""
 Then = Literal["pass", "cut", "stop"]

@@ -1,7 +1,7 @@
 """A mailbox, a Redis, proxies before both, and fetcher processes that may be killed.
 
 The fetcher runs as a process of its own (`mailfetch-fetcher run -f FILE`) and is never hooked into. What came of it is
-judged in `judge`, which shares nothing with it: raw IMAP on one side, raw Redis on the other.
+judged in `judge`, which shares nothing with it: the mailbox itself on one side, raw Redis on the other.
 """
 
 import contextlib
@@ -16,11 +16,11 @@ from typing import Any, Literal
 from tests.chaos import judge
 from tests.chaos.consumer import Consumer
 from tests.chaos.fetcher import Fetcher
+from tests.chaos.inboxes import Inbox
 from tests.servers import checker, mailgen
-from tests.servers.dovecot import Dovecot
 from tests.servers.redis import wait_until
 
-Protocol = Literal["IMAP", "POP3"]
+Protocol = Literal["IMAP", "POP3", "MicrosoftGraph"]
 Action = Literal["None", "MarkSeen", "Delete", "Move"]
 ACTIONS: tuple[Action, ...] = ("None", "MarkSeen", "Delete", "Move")
 LEASE = 2.0
@@ -36,18 +36,14 @@ class Setup:
     """What the connection of a world is like.
 
     Attributes:
-        mail_port: Where the fetcher finds the mail server (a proxy, as a rule).
-        redis_url: Where it finds Redis.
-        encrypted: With TLS; without, the proxy can read what passes.
+        redis_url: Where the fetcher finds Redis.
         spec: Parts of `spec` that replace the usual ones.
         lease: Seconds.
     """
 
-    mail_port: int
     redis_url: str
     action: Action
     protocol: Protocol = "IMAP"
-    encrypted: bool = True
     spec: Mapping[str, Any] = field(default_factory=dict)
     lease: float = LEASE
 
@@ -56,7 +52,9 @@ class World:
     """Use `world`.
 
     Attributes:
+        inbox: Where the mails are.
         originals: Every mail that was ever in the folder, by UID, unless people removed it meanwhile.
+        left: UIDs of mails that people removed after they were downloaded.
         kept: UIDs that no action is wanted for (they were known before the action was set).
         unwanted: UIDs of mails that are not to be downloaded (they were there before the baseline).
         again: UIDs of mails that are to be downloaded once more.
@@ -69,16 +67,14 @@ class World:
         self,
         *,
         directory: Path,
-        dovecot: Dovecot,
+        inbox: Inbox,
         client: Callable[[], Any],
-        user: str,
         stream: str,
         setup: Setup,
     ) -> None:
         self.directory = directory
-        self.dovecot = dovecot
+        self.inbox = inbox
         self._client = client
-        self.user = user
         self.setup = setup
         self.action: Action = setup.action
         self.queue = f"mail:{{default/{stream}}}:queue"
@@ -86,6 +82,7 @@ class World:
         self.manifest = directory / "manifest.yaml"
         self.fetchers: list[Fetcher] = []
         self.originals: dict[int, checker.Original] = {}
+        self.left: set[int] = set()
         self.kept: set[int] = set()
         self.unwanted: set[int] = set()
         self.again: set[int] = set()
@@ -103,25 +100,12 @@ class World:
         mails = list(mailgen.mails(count, seed=seed))
         for size in large:
             mails.insert(rng.randrange(1, count), mailgen.large_mail(size, seed=seed))  # a blob ends a batch
-        self.dovecot.fill(self.user, mails)
-        if read:
-            with self.dovecot.client(self.user, folder="INBOX") as imap:
-                imap.uid("STORE", f"1:{read}", "+FLAGS", r"(\Seen)")
+        self.inbox.fill(mails, read=read)
         self.look()
 
     def look(self) -> None:
         """Takes the mails that are in the folder now for originals."""
-        self.originals |= checker.read_mailbox(self.mailbox())
-
-    def mailbox(self, folder: str = "INBOX") -> checker.Mailbox:
-        return checker.Mailbox(
-            host="127.0.0.1",
-            port=self.dovecot.imaps_port,
-            user=self.user,
-            password=self.dovecot.password(self.user),
-            folder=folder,
-            ca=self.dovecot.certificates.ca,
-        )
+        self.originals |= self.inbox.mails()
 
     # -- fetchers --------------------------------------------------------------------------
 
@@ -130,7 +114,7 @@ class World:
         words += ["-f", str(self.manifest), "--redis", self.setup.redis_url]
         for name, value in self.requests.items():
             words += ["--request", f"{name}={value}"]
-        variables = {"MAILFETCH_LEASE_SECONDS": str(self.setup.lease), **self.variables}
+        variables = {"MAILFETCH_LEASE_SECONDS": str(self.setup.lease), **self.inbox.environment(self.variables)}
         made = Fetcher(pod_uid, words=words, directory=self.directory, variables=variables)
         self.fetchers.append(made)
         return made
@@ -169,7 +153,7 @@ class World:
 
     def untouched(self) -> set[int]:
         """UIDs on which no after-download action was carried out."""
-        flags = self.dovecot.flags(self.user)
+        flags = self.inbox.flags()
         if self.action == "MarkSeen":
             return {uid for uid, names in flags.items() if "\\seen" not in names}
         return set(flags)
@@ -234,30 +218,23 @@ class World:
         setup = self.setup
         self.action = action or self.action
         after = {"action": self.action} | ({"folder": "Done"} if self.action == "Move" else {})
-        server: dict[str, Any] = {"host": "127.0.0.1", "port": setup.mail_port}
-        if not setup.encrypted:
-            server |= {"encryption": "None", "allowInsecureLogin": True}
         spec: dict[str, Any] = {
             "protocol": setup.protocol,
-            "server": server,
+            **self.inbox.spec(),
             "tls": {"caSecretRef": {"name": "ca"}},
-            "auth": {"type": "Password", "username": self.user, "passwordSecretRef": {"name": "mailbox"}},
             "schedule": {"interval": "10s", "timeout": "10s"},
             "afterDownload": after,
             "queue": {"stream": self._stream},
         }
         for name, value in setup.spec.items():
             spec[name] = {**spec[name], **value} if name in spec and isinstance(value, dict) else value
-        secrets = {
-            "mailbox": {"password": self.dovecot.password(self.user)},
-            "ca": {"ca.crt": self.dovecot.certificates.ca.read_text()},
-        }
         documents: list[dict[str, Any]] = [{"kind": "MailConnection", "metadata": {"name": "chaos"}, "spec": spec}]
-        documents += [{"kind": "Secret", "metadata": {"name": n}, "stringData": v} for n, v in secrets.items()]
+        documents += [
+            {"kind": "Secret", "metadata": {"name": n}, "stringData": v} for n, v in self.inbox.secrets().items()
+        ]
         self.manifest.write_text("\n---\n".join(map(json.dumps, documents)))
         if self.action == "Move":
-            with self.dovecot.client(self.user) as imap:
-                imap.create("Done")
+            self.inbox.make_folder("Done")
 
 
 @contextlib.contextmanager

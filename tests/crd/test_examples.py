@@ -16,7 +16,7 @@ pytestmark = pytest.mark.cluster
 
 EXAMPLES = sorted((CRD_FILE.parents[1] / "examples").glob("*.yaml"))
 KINDS = ["imap", "pop3", "gmail", "microsoft-imap", "graph", "shared-mailbox", "smime", "pool", "dedicated"]
-KINDS += ["acknowledged"]
+KINDS += ["acknowledged", "google-workspace"]
 
 
 def _documents(path: Path) -> list[dict[str, Any]]:

@@ -26,6 +26,7 @@ from typing import Literal, Self
 
 from tests.cluster.processes import free_ports, run
 from tests.servers.certs import Certificates, Kind
+from tests.servers.dovecot_oauth2 import OAuth2, write_settings
 from tests.servers.mailgen import FIRST_DATE
 
 DOVECOT, DOVEADM = "/usr/sbin/dovecot", "/usr/bin/doveadm"
@@ -48,6 +49,7 @@ class Dovecot:
         uidl_format: str = "%08Xu%08Xv",
         uidl_duplicates: Literal["allow", "rename"] = "allow",
         lock_session: bool = False,
+        oauth2: OAuth2 | None = None,
     ) -> None:
         """Prepares it.
 
@@ -62,6 +64,7 @@ class Dovecot:
             uidl_format: How POP3 makes UIDLs; `%v`, for example, gives all mails of a mailbox the same one.
             uidl_duplicates: What POP3 does with UIDLs that occur twice.
             lock_session: Only one POP3 session for each mailbox.
+            oauth2: Also accepts tokens, about which it asks an authority; their users need not be added.
         """
         self.certificates = certificates
         self.certificate: Kind = "server"
@@ -74,12 +77,14 @@ class Dovecot:
         self._options["secure_only"] = "yes" if secure_only else "no"
         self._options |= {"uidl_format": uidl_format, "uidl_duplicates": uidl_duplicates}
         self._options["lock_session"] = "yes" if lock_session else "no"
+        self._options |= write_settings(oauth2, self.directory)
         self._root = os.geteuid() == 0
         self._account = pwd.getpwnam("nobody") if self._root else pwd.getpwuid(os.geteuid())
         self._process: subprocess.Popen[bytes] | None = None
         self._delivered = 0
         (self.directory / "mail").mkdir()
         (self.directory / "users").mkdir()
+        (self.directory / "masters").mkdir()
         self._passwords: dict[str, str] = {}
         for n in range(1, 51):
             self._write_user(f"user{n}@mail.test", f"pass{n}")
@@ -153,6 +158,10 @@ class Dovecot:
         deadline = time.monotonic() + DEADLINE
         while known and self._process and not self._accepts(user, password) and time.monotonic() < deadline:
             time.sleep(0.05)  # Dovecot looks at the file of a user at most once a second
+
+    def add_master(self, user: str, password: str) -> None:
+        """Somebody who may open every mailbox by naming its owner as the authorization identity (SASL PLAIN)."""
+        self._write_password("masters", user, password)
 
     def password(self, user: str) -> str:
         return self._passwords[user]
@@ -270,7 +279,10 @@ class Dovecot:
     def _write_user(self, user: str, password: str) -> None:
         """A file for each user: a new one is known at once."""
         self._passwords[user] = password
-        file = self.directory / "users" / user
+        self._write_password("users", user, password)
+
+    def _write_password(self, kind: str, user: str, password: str) -> None:
+        file = self.directory / kind / user
         secret = base64.b64encode(password.encode()).decode()
         file.write_text(f"{user}:{{PLAIN.b64}}{secret}::::::\n")
         self._own_one(file)

@@ -12,6 +12,7 @@ from tests.servers.certs import Certificates
 from tests.servers.fakeserver import CUT, SILENCE, FakeServer
 from tests.servers.imapfake_mailbox import FakeFolder, FakeMail, VastFolder
 from tests.servers.imapfake_session import Session
+from tests.servers.saslfake import Tokens
 
 __all__ = ["CUT", "SILENCE", "FakeFolder", "FakeImap", "FakeMail", "Quirks", "VastFolder"]
 
@@ -48,6 +49,12 @@ class Quirks:
     """UIDs without EMAILID."""
     body: Callable[[FakeMail], bytes] | None = None
     """What follows `BODY[] ` for a mail; may hold CUT."""
+    tokens: Tokens = field(default_factory=Tokens)
+    """Access tokens that it takes, where `before_login` offers a mechanism for them."""
+    shared: str = ""
+    """Mailbox that `user` may open besides the own one, named as the authorization identity."""
+    unopened: bool = False
+    """As Exchange Online: the login succeeds, and no command after it does."""
     uid_last: bool = False
     """UID and all other items behind the body."""
 

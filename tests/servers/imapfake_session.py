@@ -3,10 +3,11 @@
 import base64
 import re
 import socket
+import ssl
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from tests.servers.fakeserver import SILENCE, FakeSession
+from tests.servers.fakeserver import CUT, SILENCE, FakeSession
 from tests.servers.imapfake_fetch import answer, words_of
 from tests.servers.imapfake_mailbox import FakeFolder, FakeMail, fits, ranges
 
@@ -42,6 +43,10 @@ class Session(FakeSession):
         words = text.split(" ")
         name = " ".join(words[:2]).upper() if words[0].upper() == "UID" else words[0].upper()
         self.server.record(text)
+        if self.logged_in and self.quirks.unopened:
+            self.send(
+                self.tag + b" BAD User is authenticated but not connected.\r\n* BYE Connection closed. 14\r\n" + CUT
+            )
         scripted = self.quirks.answers.get(name, self.quirks.faults_at.get(len(self.server.commands)))
         if scripted is not None:
             if scripted != SILENCE:
@@ -73,13 +78,30 @@ class Session(FakeSession):
         self.file = self.sock.makefile("rb")
 
     def _authenticate(self, rest: str) -> None:
-        mechanism, _, initial = rest.partition(" ")
-        assert mechanism == "PLAIN"
-        if not initial:
+        mechanism, _, message = rest.partition(" ")
+        assert f"AUTH={mechanism}" in self._capabilities().split(), rest
+        assert not message or "SASL-IR" in self._capabilities(), "an initial response that was not offered"
+        if not message:
             self.send(b"+ \r\n")
-            initial = self.file.readline().decode().strip()
-        _, user, password = base64.b64decode(initial).split(b"\0")
+            message = self.file.readline().decode().strip()
+        if mechanism != "PLAIN":
+            self._check_token(mechanism, message)
+            return
+        mailbox, user, password = base64.b64decode(message).split(b"\0")
+        assert mailbox in (b"", self.quirks.shared.encode()), mailbox
         self._check(user, password)
+
+    def _check_token(self, mechanism: str, message: str) -> None:
+        assert isinstance(self.sock, ssl.SSLSocket), "a token in the clear"
+        tokens = self.quirks.tokens
+        if tokens.opens(mechanism, message):
+            self.logged_in = True
+            self.ok(b"AUTHENTICATE completed.")
+            return
+        if tokens.challenge:
+            self.send(b"+ " + tokens.challenged() + b"\r\n")
+            tokens.check_answer(mechanism, self.file.readline())
+        self.send(self.tag + b" NO " + tokens.refusal + b"\r\n")
 
     def _login(self, rest: str) -> None:
         words = []

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from tests.servers.certs import Certificates
 from tests.servers.fakeserver import CUT, SILENCE, FakeServer
 from tests.servers.pop3fake_session import Session
+from tests.servers.saslfake import POP3_REFUSAL, Tokens
 
 __all__ = ["CUT", "SILENCE", "FakePop3", "Pop3Quirks", "PopMail"]
 
@@ -45,6 +46,10 @@ class Pop3Quirks:
     pipelining: bool = True
     """Commands may be sent ahead."""
     line_end: bytes = b"\r\n"
+    tokens: Tokens = field(default_factory=lambda: Tokens(refusal=POP3_REFUSAL))
+    """Access tokens that it takes, where `before_login` offers a mechanism for them; in two lines, as Microsoft."""
+    shared: str = ""
+    """Mailbox that `user` may open besides the own one, named as the authorization identity."""
 
 
 class FakePop3(FakeServer[Session]):

@@ -3,6 +3,7 @@
 import base64
 import re
 import socket
+import ssl
 from typing import TYPE_CHECKING
 
 from tests.servers.fakeserver import SILENCE, FakeSession
@@ -86,10 +87,28 @@ class Session(FakeSession):
         self.ok()
 
     def _auth(self, mechanism: bytes) -> None:
-        assert mechanism == b"PLAIN"
+        offered = next((words for words in self.quirks.before_login or () if words.startswith("SASL ")), "")
+        assert mechanism.decode() in offered.split(), mechanism
         self.send(b"+ \r\n")
-        _, user, password = base64.b64decode(self._line()).split(b"\0")
+        message = self._line().strip()
+        if mechanism != b"PLAIN":
+            self._check_token(mechanism.decode(), message.decode())
+            return
+        mailbox, user, password = base64.b64decode(message).split(b"\0")
+        assert mailbox in (b"", self.quirks.shared.encode()), mailbox
         self._check(user, password)
+
+    def _check_token(self, mechanism: str, message: str) -> None:
+        assert isinstance(self.sock, ssl.SSLSocket), "a token in the clear"
+        tokens = self.quirks.tokens
+        if tokens.opens(mechanism, message):
+            self.mails = list(self.server.mails)
+            self.ok(b"User successfully authenticated.")
+            return
+        if tokens.challenge:
+            self.send(b"+ " + tokens.challenged() + b"\r\n")
+            tokens.check_answer(mechanism, self._line())
+        self.err(tokens.refusal)
 
     def _user(self, user: bytes) -> None:
         self.user = user

@@ -2,6 +2,7 @@
 
 import hashlib
 
+from mailfetch_fetcher.contract.server import mail_server
 from mailfetch_fetcher.contract.spec import Spec, default_port
 
 
@@ -10,12 +11,13 @@ def mailbox_identity(spec: Spec) -> str:
 
     A change means another mailbox: the gate closes and the old cursor is never used on it.
     Password, encryption and schedule are not part of it. The host is compared without regard to
-    case; INBOX too (RFC 9051 section 5.1), every other folder exactly.
+    case, and a provider's own host may be written or left out; INBOX too is compared without regard to case (RFC 9051
+    section 5.1), every other folder exactly.
     """
     host, port = "", 0
-    if spec.server:
-        host = spec.server.host.lower().rstrip(".")
-        port = spec.server.port or default_port(spec.protocol, spec.server.encryption)
+    if server := mail_server(spec):
+        host = server.host.lower().rstrip(".")
+        port = server.port or default_port(spec.protocol, server.encryption)
         if port == default_port(spec.protocol, "TLS") or port == default_port(spec.protocol, "None"):
             port = 0  # switching from StartTLS to TLS on the usual ports is the same mailbox
     folder = spec.folder or "INBOX"

@@ -114,6 +114,11 @@ class ConnectionKeys:
         """Hash: ledger bucket → how many names left it (`store.md` 39); part of the id of named mails."""
         return f"{self.prefix}:returns"
 
+    @property
+    def token(self) -> str:
+        """String: the refresh token that replaced the one in the Secret, encrypted with a key made from the latter."""
+        return f"{self.prefix}:token"
+
     def stage(self, bucket: int) -> str:
         """Set: one bucket of the ledger that is being made anew."""
         return f"{self.prefix}:stage:{bucket}"

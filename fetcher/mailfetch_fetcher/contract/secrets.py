@@ -41,15 +41,18 @@ def certificate_authority(spec: Spec) -> tuple[str, str] | None:
     return _with_default(spec.tls.ca_secret_ref if spec.tls else None, "ca.crt")
 
 
+def token(spec: Spec) -> tuple[str, str] | None:
+    """(Secret, key) of the refresh token, or None."""
+    return _with_default(spec.auth.oauth2.token_secret_ref if spec.auth.oauth2 else None, "refresh-token")
+
+
 def references(spec: Spec) -> Iterator[tuple[str, str]]:
     """Every (Secret, key) that the spec may need; keys that are not there are no error."""
-    for found in (password(spec), certificate_authority(spec)):
+    for found in (password(spec), certificate_authority(spec), token(spec)):
         if found:
             yield found
     if spec.auth.oauth2:
         yield from ((spec.auth.oauth2.client_secret_ref.name, key) for key in CLIENT_KEYS)
-        if token := _with_default(spec.auth.oauth2.token_secret_ref, "refresh-token"):
-            yield token
     for cert in spec.certificates:
         named = {cert.key, cert.password_key} - {""}
         yield from (

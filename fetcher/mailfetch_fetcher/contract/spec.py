@@ -171,9 +171,6 @@ def default_port(protocol: Protocol, encryption: Encryption) -> int:
 def unsupported(spec: Spec) -> str:
     """Names what this version cannot run, or is empty. Such a connection is never touched."""
     wanted = {
-        "protocol MicrosoftGraph": spec.protocol == "MicrosoftGraph",
-        f"auth.type {spec.auth.type}": spec.auth.type != "Password",
-        "sharedMailbox": bool(spec.shared_mailbox),
         "certificates": bool(spec.certificates),
     }
     return ", ".join(name for name, used in wanted.items() if used)

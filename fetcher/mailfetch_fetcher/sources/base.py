@@ -50,7 +50,7 @@ class Ref:
     """One mail at the server.
 
     `key` names it for ever, without blanks: for IMAP `<uidvalidity>/<uid>`, for POP3 `<quoted UIDL>/<n>` with n
-    its occurrence in the listing. `uid` is 0 where there is none. `size` is a hint only.
+    its occurrence in the listing, for Graph `<quoted id>/1`. `uid` is 0 where there is none. `size` is a hint only.
     """
 
     key: str
@@ -60,10 +60,15 @@ class Ref:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Window:
-    """The next new mails, in stable order; once all of them are committed the cursor is `cursor`."""
+    """The next new mails, in stable order; once all of them are committed the cursor is `cursor`.
+
+    `gone` are names that must leave the ledger before the cursor passes: the mails are proven to have left, so that
+    one that comes back is new.
+    """
 
     refs: tuple[Ref, ...]
     cursor: str
+    gone: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +85,7 @@ class Message:
         identity: What recognises this mail by its content: after UIDVALIDITY changed (`store.md` 33), and before it is
             moved or deleted in another session than the one that downloaded it (20). IMAP: EMAILID, else Message-ID
             with INTERNALDATE and RFC822.SIZE, else the whole header. POP3: the header without what servers rewrite
-            (39). Never empty.
+            (39). Graph: its id, which is that of no other mail. Never empty.
         name: What the ledger knows it by where mails have names (POP3, Graph); empty on IMAP, where the ledger holds
             the identity with its occurrence.
     """

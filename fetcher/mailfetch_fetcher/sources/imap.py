@@ -51,6 +51,7 @@ class ImapSource(Closable):
     most_actions = 100
     by_name = False
     login_delay = 0.0
+    lasting_names = False
     lists_all = True
 
     def __init__(

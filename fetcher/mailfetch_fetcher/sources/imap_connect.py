@@ -1,17 +1,18 @@
 """From a host name to a logged-in IMAP connection, in named stages: dns, tcp, tls, capability, login.
 
-No password is ever sent unless the connection is encrypted or the spec allows it to travel in the clear.
+No password is ever sent unless the connection is encrypted or the spec allows it to travel in the clear; no token
+is ever sent in the clear.
 """
 
-import base64
 import re
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from mailfetch_fetcher.errors import Pace, SourceError
+from mailfetch_fetcher.errors import SourceError
 from mailfetch_fetcher.sources import imap_errors as errors
-from mailfetch_fetcher.sources import transport_errors
+from mailfetch_fetcher.sources import token_errors, transport_errors
+from mailfetch_fetcher.sources.imap_login import log_in
 from mailfetch_fetcher.sources.imap_settings import ImapSettings
 from mailfetch_fetcher.sources.imap_wire import Answer, Refused, Wire
 from mailfetch_fetcher.sources.transport import Observe, Reach, reach_server, version
@@ -42,6 +43,8 @@ def connect(
     Raises:
         SourceError: a stage failed; the message says what to change.
     """
+    if settings.encryption == "None" and settings.token:
+        raise token_errors.insecure()
     if settings.encryption == "None" and not settings.allow_insecure_login:
         raise transport_errors.insecure()
     sock = reach_server(settings, context=context, observe=observe, reach=reach)
@@ -78,9 +81,10 @@ def _log_in(settings: ImapSettings, wire: Wire, context: ssl.SSLContext | None, 
         raise errors.bad_credentials(
             f"{settings.address} logs everybody in without a password (PREAUTH); this is not supported without TLS"
         )
-    answers = [] if authenticated else _authenticate(settings, wire, capabilities)
+    wire.mailbox = settings.mailbox
+    answers = [] if authenticated else log_in(settings, wire, capabilities)
     capabilities = told_capabilities(answers) or ask_capabilities(wire)
-    observe("login", f"logged in as {settings.username}" + (" without encryption" if insecure else ""))
+    observe("login", f"logged in as {settings.login_name}" + (" without encryption" if insecure else ""))
     return Login(wire=wire, capabilities=capabilities, insecure=insecure and not authenticated)
 
 
@@ -120,67 +124,3 @@ def told_capabilities(answers: Sequence[Answer]) -> frozenset[str]:
 def ask_capabilities(wire: Wire) -> frozenset[str]:
     """Asks for them."""
     return told_capabilities(wire.run(b"CAPABILITY"))
-
-
-# ---- login ----
-
-
-def _authenticate(settings: ImapSettings, wire: Wire, capabilities: frozenset[str]) -> list[Answer]:
-    """AUTHENTICATE PLAIN (RFC 4616), the only one that can carry UTF-8; else LOGIN."""
-    if "\0" in settings.username + settings.password:
-        raise errors.bad_credentials("the user name or the password holds a NUL character; correct the Secret")
-    try:
-        if "AUTH=PLAIN" in capabilities:
-            return _plain(settings, wire, initial="SASL-IR" in capabilities)
-        if "LOGINDISABLED" in capabilities:
-            mechanisms = sorted(c for c in capabilities if c.startswith("AUTH="))
-            raise errors.no_password_login(settings, mechanisms)
-        return _login(settings, wire)
-    except Refused as e:
-        raise errors.login_refused(settings, e.text) from None  # no chain: nothing may lead to the password
-
-
-def _plain(settings: ImapSettings, wire: Wire, *, initial: bool) -> list[Answer]:
-    secret = base64.b64encode(f"\0{settings.username}\0{settings.password}".encode())
-    if initial:  # RFC 4959: one round trip less
-        return list(wire.answers(wire.start(b"AUTHENTICATE PLAIN " + secret)))
-    tag = wire.start(b"AUTHENTICATE PLAIN")
-    if answer := _refusal_or_go(wire, tag):
-        return answer
-    wire.send(secret + b"\r\n")
-    return list(wire.answers(tag))
-
-
-def _login(settings: ImapSettings, wire: Wire) -> list[Answer]:
-    """LOGIN with quoted strings; what these cannot carry goes as literals."""
-    words = [settings.username.encode(), settings.password.encode()]
-    command, tag = b"LOGIN", b""
-    for word in words:
-        if word.isascii() and not re.search(rb"[\r\n]", word):
-            command += b' "' + word.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
-            continue
-        command += b" {%d}" % len(word)
-        if tag:
-            wire.send(command + b"\r\n")
-        else:
-            tag = wire.start(command)
-        if answer := _refusal_or_go(wire, tag):
-            return answer
-        command = word
-    if not tag:
-        return wire.run(command)
-    wire.send(command + b"\r\n")
-    return list(wire.answers(tag))
-
-
-def _refusal_or_go(wire: Wire, tag: bytes) -> list[Answer]:
-    """Empty when the server asks for more; a refusal raises, an early OK is returned."""
-    while True:
-        line = wire.line()
-        if line.startswith(b"+"):
-            return []
-        if line.startswith(tag + b" "):
-            return [wire.completed(line[len(tag) + 1 :])]
-        if not line.startswith(b"*"):
-            raise SourceError("ConnectionFailed", "the server answered the login with nonsense", pace=Pace.SLOW)
-        wire.untagged(line)

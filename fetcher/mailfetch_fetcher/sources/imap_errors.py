@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from mailfetch_fetcher.errors import Pace, SourceError
 from mailfetch_fetcher.sources.imap_settings import ImapSettings
+from mailfetch_fetcher.sources.token_errors import not_connected, password_hint
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 _LONGEST = 300
@@ -21,8 +22,8 @@ _THROTTLED = re.compile(
 _RETRY_AFTER = re.compile(
     r"(?:suggested ?backoff|back ?off|retry|try again|wait)\D{0,40}?(\d+) ?(ms|milli|sec|s\b|min|m\b)?", re.I
 )
-
-
+_BANDWIDTH_SECONDS = 3600.0
+"""Gmail locks an account that used up its bandwidth for hours, up to a day, and does not say how long."""
 _TIMINGS = re.compile(r"\s*\(\d+\.\d+( \+ \d+\.\d+)+ secs\)\.?$")
 """How long Dovecot took; it would make the same failure look like a new one each time."""
 
@@ -120,7 +121,7 @@ def login_refused(settings: ImapSettings, text: str) -> SourceError:
         "AuthFailed",
         f"{settings.address} refused the login of {settings.username}: {text or 'no reason given'}; check "
         f"spec.auth.username and the password in {settings.password_place} (spec.auth.passwordSecretRef); some "
-        "providers want an app password, or IMAP to be switched on for the account",
+        f"providers want an app password, or IMAP to be switched on for the account{password_hint(settings.host)}",
         pace=Pace.SLOW,
     )
 
@@ -130,7 +131,14 @@ def throttled(address: str, text: str) -> SourceError | None:
     if not _THROTTLED.search(text):
         return None
     message = f"{address} limits us: {text}; it is tried again later (fewer connections to this account help)"
-    return SourceError("Throttled", message, pace=Pace.SLOW, retry_after=_retry_after(text))
+    return SourceError("Throttled", message, pace=Pace.SLOW, retry_after=seconds_asked(text))
+
+
+def farewell(address: str, mailbox: str, text: str) -> SourceError | None:
+    """What Exchange Online says in place of any answer before it hangs up; None if the text says something else."""
+    if "request is throttled" in text.lower():
+        return throttled(address, text)
+    return not_connected(address, mailbox, text)
 
 
 def unavailable(text: str) -> bool:
@@ -138,10 +146,11 @@ def unavailable(text: str) -> bool:
     return text.upper().startswith("[UNAVAILABLE]")
 
 
-def _retry_after(text: str) -> float | None:
+def seconds_asked(text: str) -> float | None:
+    """For how long a server wants to be left alone, if its text says so."""
     match = _RETRY_AFTER.search(text)
     if match is None:
-        return None
+        return _BANDWIDTH_SECONDS if "bandwidth" in text.lower() else None
     unit = (match[2] or "s").lower()
     return int(match[1]) * (0.001 if unit.startswith(("ms", "milli")) else 60.0 if unit.startswith("m") else 1.0)
 

@@ -67,6 +67,7 @@ class Wire(Channel):
     Attributes:
         exists: Number of mails, as told last.
         news: The server told of a new mail since this was last set to False.
+        mailbox: Whose mail is read, for messages.
         uid_validity: UIDVALIDITY of the open folder; a server that tells another one has made the folder anew. 0: any.
     """
 
@@ -84,6 +85,7 @@ class Wire(Channel):
         super().__init__(sock, address=address, timeout=timeout)
         self.exists = 0
         self.news = False
+        self.mailbox = ""
         self.uid_validity = 0
         self._alive = alive
         self._tag = 0
@@ -147,7 +149,10 @@ class Wire(Channel):
             return Answer(text=line)
         if status.upper() not in (b"NO", b"BAD"):
             raise self.broken(errors.nonsense(self.address, line))
-        raise Refused(status.decode().upper(), errors.clean(text))
+        refusal = Refused(status.decode().upper(), errors.clean(text))
+        if farewell := errors.farewell(self.address, self.mailbox, refusal.text):
+            raise self.broken(farewell)
+        raise refusal
 
     def untagged(self, line: bytes, *, longest_body: int = LONGEST_TEXT) -> Answer:
         """The answer that begins with `line`; notes what it says about the number of mails."""

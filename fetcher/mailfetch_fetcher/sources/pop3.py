@@ -31,7 +31,6 @@ from mailfetch_fetcher.sources.pop3_delete import Deleting
 from mailfetch_fetcher.sources.pop3_fetch import Fetching
 from mailfetch_fetcher.sources.pop3_known import KnownNames
 from mailfetch_fetcher.sources.pop3_listing import Maildrop, read_sizes
-from mailfetch_fetcher.sources.pop3_login import LogIn, with_password
 from mailfetch_fetcher.sources.pop3_select import old_positions, read_since
 from mailfetch_fetcher.sources.pop3_session import Pop3Session
 from mailfetch_fetcher.sources.pop3_settings import Pop3Settings
@@ -53,6 +52,7 @@ class Pop3Source(Closable):
 
     most_actions = 1000
     by_name = True
+    lasting_names = False
 
     def __init__(
         self,
@@ -60,7 +60,6 @@ class Pop3Source(Closable):
         *,
         context: ssl.SSLContext | None,
         observe: Observe = _ignore,
-        log_in: LogIn = with_password,
         alive: Callable[[], None] = nothing,
     ) -> None:
         """Prepares a connection; nothing is opened yet.
@@ -69,14 +68,12 @@ class Pop3Source(Closable):
             settings: Where and how.
             context: From `tls.client_context`; None only with encryption None.
             observe: Is told each stage of a connection that has succeeded.
-            log_in: How to prove who we are.
             alive: A sign of life while something long is read; may raise to give up.
         """
         super().__init__()
         self._settings = settings
         self._context = context
         self._observe = observe
-        self._log_in = log_in
         self._alive = alive
         self._session: Pop3Session | None = None
         self._names = KnownNames()
@@ -209,7 +206,6 @@ class Pop3Source(Closable):
             context=self._context,
             observe=self._observe,
             reach=self._reached,
-            log_in=self._log_in,
             alive=self._alive,
         )
         self.login_delay = login.capabilities.login_delay

@@ -1,6 +1,7 @@
 """From a host name to a logged-in POP3 connection, in named stages: dns, tcp, tls, capability, login.
 
-No password is ever sent unless the connection is encrypted or the spec allows it to travel in the clear.
+No password is ever sent unless the connection is encrypted or the spec allows it to travel in the clear; no token
+is ever sent in the clear.
 """
 
 import contextlib
@@ -10,10 +11,10 @@ from dataclasses import dataclass
 
 from mailfetch_fetcher.errors import SourceError
 from mailfetch_fetcher.sources import pop3_errors as errors
-from mailfetch_fetcher.sources import transport_errors
+from mailfetch_fetcher.sources import token_errors, transport_errors
 from mailfetch_fetcher.sources.pop3_capabilities import Capabilities, ask_capabilities
 from mailfetch_fetcher.sources.pop3_errors import Refused
-from mailfetch_fetcher.sources.pop3_login import LogIn
+from mailfetch_fetcher.sources.pop3_login import log_in
 from mailfetch_fetcher.sources.pop3_settings import Pop3Settings
 from mailfetch_fetcher.sources.pop3_wire import Pop3Wire
 from mailfetch_fetcher.sources.transport import Observe, Reach, reach_server, version
@@ -34,7 +35,6 @@ def connect(
     context: ssl.SSLContext | None,
     observe: Observe,
     reach: Reach,
-    log_in: LogIn,
     alive: Callable[[], None],
 ) -> Login:
     """Goes through all stages.
@@ -44,27 +44,26 @@ def connect(
         context: For TLS.
         observe: Is told each stage that has succeeded.
         reach: Is given what ends the connection.
-        log_in: How to prove who we are.
         alive: See `Pop3Wire`.
 
     Raises:
         SourceError: a stage failed; the message says what to change.
     """
+    if settings.encryption == "None" and settings.token:
+        raise token_errors.insecure()
     if settings.encryption == "None" and not settings.allow_insecure_login:
         raise transport_errors.insecure()
     sock = reach_server(settings, context=context, observe=observe, reach=reach)
     wire = Pop3Wire(sock, address=settings.address, timeout=settings.timeout, alive=alive)
     try:
         reach(wire.shut)
-        return _log_in(settings, wire, context, observe, log_in)
+        return _log_in(settings, wire, context, observe)
     except BaseException:
         wire.close()
         raise
 
 
-def _log_in(
-    settings: Pop3Settings, wire: Pop3Wire, context: ssl.SSLContext | None, observe: Observe, log_in: LogIn
-) -> Login:
+def _log_in(settings: Pop3Settings, wire: Pop3Wire, context: ssl.SSLContext | None, observe: Observe) -> Login:
     _greeting(settings, wire)
     capabilities = ask_capabilities(wire)
     if settings.encryption == "StartTLS":
@@ -80,7 +79,7 @@ def _log_in(
     log_in(settings, wire, capabilities)
     after = ask_capabilities(wire)
     insecure = settings.encryption == "None"
-    observe("login", f"logged in as {settings.username}" + (" without encryption" if insecure else ""))
+    observe("login", f"logged in as {settings.login_name}" + (" without encryption" if insecure else ""))
     return Login(wire=wire, capabilities=after if after.told else capabilities, insecure=insecure)
 
 

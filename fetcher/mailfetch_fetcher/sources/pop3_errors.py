@@ -8,8 +8,9 @@ import re
 from collections.abc import Sequence
 
 from mailfetch_fetcher.errors import Pace, SourceError
-from mailfetch_fetcher.sources.imap_errors import clean
+from mailfetch_fetcher.sources.imap_errors import clean, seconds_asked
 from mailfetch_fetcher.sources.pop3_settings import Pop3Settings
+from mailfetch_fetcher.sources.token_errors import password_hint
 
 _BUSY = re.compile(
     r"(mail ?drop|mail ?box|popbox|spool)\b.{0,40}\b(lock|in use|busy)|already (open|locked|logged in)|\bin use\b"
@@ -108,8 +109,9 @@ def throttled(address: str, refusal: Refused) -> SourceError | None:
     """The server limits how much or how often we may ask; None if the refusal says something else."""
     if refusal.code == "AUTH" or not _LIMITED.search(refusal.text):
         return None
-    match = _SECONDS.search(refusal.text)
-    seconds = int(match[1]) * (60.0 if match[2].lower().startswith("m") else 1.0) if match else None
+    seconds = seconds_asked(refusal.text)
+    if match := _SECONDS.search(refusal.text):
+        seconds = seconds or int(match[1]) * (60.0 if match[2].lower().startswith("m") else 1.0)
     message = f"{address} limits us: {refusal.text}; it is tried again later (a longer spec.schedule.interval helps)"
     return SourceError("Throttled", message, pace=Pace.SLOW, retry_after=seconds)
 
@@ -158,6 +160,6 @@ def login_refused(settings: Pop3Settings, refusal: Refused, *, password: str, lo
         "AuthFailed",
         f"{settings.address} refused the login of {settings.username}: {text or 'no reason given'}; check "
         f"spec.auth.username and the password in {settings.password_place} (spec.auth.passwordSecretRef); some "
-        "providers want an app password, or POP3 to be switched on for the account",
+        f"providers want an app password, or POP3 to be switched on for the account{password_hint(settings.host)}",
         pace=Pace.SLOW,
     )

@@ -1,32 +1,20 @@
 """Which mails of a listing are meant: by the header Date for `startFrom: Since` and for `refetch` (confidence Low)."""
 
-import re
 from collections.abc import Iterator
 
-from mailfetch_fetcher.contract.units import day
+from mailfetch_fetcher.sources import since
 from mailfetch_fetcher.sources.pop3_identity import written
 from mailfetch_fetcher.sources.pop3_session import Pop3Session
 from mailfetch_fetcher.sources.pop3_wire import AHEAD
 
-_SINCE = re.compile(r"since:(\d{4}-\d{2}-\d{2})(#.*)?")
-
 
 def read_since(wanted: str) -> float:
-    """The moment of `since:2026-01-31`, in seconds since 1970.
-
-    Raises:
-        ValueError: something else is wanted; the text says what can be asked for.
-    """
-    match = _SINCE.fullmatch(wanted)
-    if match is None:
-        raise ValueError(
-            f"POP3 cannot select '{wanted}': its mails have no lasting numbers; use since:YYYY-MM-DD (by the mails' "
-            "own Date header) or quarantined"
-        )
-    try:
-        return day(match[1])
-    except ValueError:
-        raise ValueError(f"'{match[1]}' is not a date; write it as since:2026-01-31") from None
+    """See `since.read_since`."""
+    return since.read_since(
+        wanted,
+        otherwise=f"POP3 cannot select '{wanted}': its mails have no lasting numbers; use since:YYYY-MM-DD (by the "
+        "mails' own Date header) or quarantined",
+    )
 
 
 def old_positions(session: Pop3Session, since: float) -> Iterator[list[int]]:

@@ -40,6 +40,8 @@ class Source(Protocol):
     """Mails are told apart by their names in the ledger (POP3, Graph), not by the cursor alone (IMAP)."""
     login_delay: float
     """Seconds that the server wants between two logins (RFC 2449 section 6.5); 0 if it does not say."""
+    lasting_names: bool
+    """A name is that of one mail for ever, in all mailboxes (Graph), not only while the mail is there (POP3)."""
 
     @property
     def lists_all(self) -> bool:

@@ -8,14 +8,15 @@ sent again as it is (the script recognises it).
 from collections.abc import Sequence
 
 from mailfetch_fetcher.sources.base import ActionPhase, Outcome, PendingAction
-from mailfetch_fetcher.store import hashes
+from mailfetch_fetcher.store import hashes, scripts
 from mailfetch_fetcher.store.actions import Due
 from mailfetch_fetcher.store.blob import BlobWriter
 from mailfetch_fetcher.store.ledger import are_known, count_known
 from mailfetch_fetcher.store.life import Life
 from mailfetch_fetcher.store.model import Batch, Quarantined, State
-from mailfetch_fetcher.store.prune import Pruned, prune_ledger
+from mailfetch_fetcher.store.prune import Pruned, forget_names, prune_ledger
 from mailfetch_fetcher.store.quarantine import read_quarantine
+from mailfetch_fetcher.store.read import read_token
 from mailfetch_fetcher.store.safety import Safety
 from mailfetch_fetcher.store.stage import Stage
 from mailfetch_fetcher.store.trim import trim_queue
@@ -86,6 +87,11 @@ class Mailbox(Life):
         with self._life():
             return prune_ledger(self._open_writer(), listed, keys=self._keys, now=now)
 
+    def forget(self, names: Sequence[bytes]) -> None:
+        """Takes names out of the ledger whose mails are proven to have left, with what was to be done with them."""
+        with self._life():
+            forget_names(self._open_writer(), names, keys=self._keys)
+
     # -- link B ----------------------------------------------------------------------------
 
     def durable(self) -> bool:
@@ -152,6 +158,19 @@ class Mailbox(Life):
             self._open_actions().sweep()
             link = self._open_actions().link
             return trim_queue(link, keys=self._keys, owner=str(self._owner), policy=self._policy).removed
+
+    def load_token(self) -> bytes:
+        """The sealed refresh token that was kept last; the mailbox need not be open."""
+        with self._life():
+            return read_token(self._locate(), self._keys)
+
+    def keep_token(self, sealed: bytes) -> None:
+        """Keeps a sealed refresh token; does nothing where the mailbox is not open yet, or not ours any more."""
+        if self._actions is None:
+            return
+        with self._life():
+            names = [self._keys.state, self._keys.token]
+            self._actions.call(*scripts.evaluate(scripts.TOKEN, keys=names, args=[str(self._owner), sealed]))
 
     def queue_room(self) -> int:
         """Entries that still fit into the queue."""

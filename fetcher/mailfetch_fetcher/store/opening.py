@@ -83,7 +83,7 @@ def preflight_keys(keys: ConnectionKeys) -> list[str]:
     return [
         *(keys.state, stream.queue, stream.log, keys.outbox, keys.stats, stream.blobs, keys.known(0), keys.lease),
         *(keys.barrier, stream.connections, stream.marks, stream.blob("preflight"), keys.quarantine, keys.gone),
-        *(keys.returns, keys.stage(0), keys.swap(0), stream.groups),
+        *(keys.returns, keys.stage(0), keys.swap(0), stream.groups, keys.token),
     ]
 
 

@@ -76,14 +76,32 @@ def prune_ledger(writer: Writer, listed: Sequence[bytes], *, keys: ConnectionKey
             plan = judge(absent, marks=marks, size=size, now=now)
         else:  # it may be that nothing is mounted: only what we removed ourselves is certain to be gone
             plan = Plan(remove=[number for number, mark in marks.items() if mark == DELETED])
-        pending = _pending(writer.link, keys, plan.remove)
-        for step in steps(plan):
-            dropped = [member for number in step.remove for member in pending.get(str(number), ())]
-            writer.change(partial(_command, step, dropped, writer.owner, keys))
-            writer.committed.difference_update(map(ref_of, dropped))
+        _carry_out(writer, plan, keys=keys)
     except redis.ResponseError as e:
         raise refused(error_text(e), doing="pruning the ledger") from None
     return Pruned(removed=len(plan.remove), frozen=plan.frozen)
+
+
+def forget_names(writer: Writer, names: Sequence[bytes], *, keys: ConnectionKeys) -> None:
+    """Takes out names whose mails are proven to have left (Graph): there is nothing to be judged.
+
+    Raises:
+        Fenced: somebody else owns the mailbox.
+        StoreError: Redis refuses, or the link failed.
+    """
+    numbers = [hashes.member(hashes.ledger_number(name, 1, key=writer.state.hash_key)) for name in names]
+    try:
+        _carry_out(writer, Plan(remove=numbers), keys=keys)
+    except redis.ResponseError as e:
+        raise refused(error_text(e), doing="pruning the ledger") from None
+
+
+def _carry_out(writer: Writer, plan: Plan, *, keys: ConnectionKeys) -> None:
+    pending = _pending(writer.link, keys, plan.remove)
+    for step in steps(plan):
+        dropped = [member for number in step.remove for member in pending.get(str(number), ())]
+        writer.change(partial(_command, step, dropped, writer.owner, keys))
+        writer.committed.difference_update(map(ref_of, dropped))
 
 
 def judge(absent: Sequence[int], *, marks: Mapping[int, str], size: int, now: int) -> Plan:

@@ -122,5 +122,5 @@ class Purge:
 def owned_keys(keys: ConnectionKeys) -> list[str]:
     """Every key of a connection except its state and lease."""
     owned = [key for key in aside_pairs(keys) if key != keys.state]
-    owned += (keys.stats, keys.barrier)
+    owned += (keys.stats, keys.barrier, keys.token)
     return owned + [name(bucket) for name in (keys.stage, keys.swap) for bucket in range(BUCKETS)]

@@ -35,6 +35,22 @@ def read_state(target: Target, keys: ConnectionKeys) -> State | None:
     return decode_state(fields, messages=messages)
 
 
+def read_token(target: Target, keys: ConnectionKeys) -> bytes:
+    """What was saved last; on a link of its own, as it may be wanted before a mailbox is open.
+
+    Raises:
+        StoreError: Redis cannot be reached or refuses.
+    """
+    link = Link(locate(target, key=keys.state))
+    try:
+        found: bytes | None = link.call("GET", keys.token)
+        return found or b""
+    except redis.ResponseError as e:
+        raise refused(error_text(e), doing="reading the refresh token that is kept") from None
+    finally:
+        link.close()
+
+
 class LedgerView:
     """Asks the ledger of a state; use it as a context manager."""
 

@@ -44,13 +44,6 @@ LISTENING: dict[str, Any] = {
 }
 
 
-@pytest.fixture(scope="module")
-def cluster(control_plane: ControlPlane) -> ControlPlane:
-    control_plane.kubectl("apply", "--server-side", "-f", str(CRD))
-    control_plane.kubectl("wait", "--for=condition=Established", "crd/mailconnections.mailfetch.dev", "--timeout=120s")
-    return control_plane
-
-
 @pytest.fixture
 def namespace(cluster: ControlPlane) -> Iterator[str]:
     name = f"plugin-{uuid4().hex[:8]}"

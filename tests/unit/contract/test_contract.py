@@ -1,3 +1,5 @@
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -14,6 +16,12 @@ RAW = {
     "protocol": "IMAP",
     "server": {"host": "imap.example.com"},
     "auth": {"type": "Password", "username": "u", "passwordSecretRef": {"name": "s"}},
+}
+
+OAUTH2: dict[str, Any] = {
+    "type": "MicrosoftOAuth2",
+    "username": "u@contoso.com",
+    "oauth2": {"clientSecretRef": {"name": "c"}, "tokenSecretRef": {"name": "t"}},
 }
 
 
@@ -88,12 +96,29 @@ def test_identity_changes_with_the_mailbox_and_with_nothing_else() -> None:
 def test_what_this_version_cannot_run_is_named() -> None:
     assert unsupported(spec()) == ""
     assert unsupported(spec(protocol="POP3", afterDownload={"when": "Acknowledged", "consumerGroup": "g"})) == ""
-    assert unsupported(spec(sharedMailbox="billing@example.com")) == "sharedMailbox"
-    both = unsupported(spec(protocol="MicrosoftGraph", certificates=[{"secretName": "s"}]))
-    assert both == "protocol MicrosoftGraph, certificates"
+    assert unsupported(spec(sharedMailbox="billing@example.com")) == ""
+    assert unsupported(spec(auth=OAUTH2)) == ""
+    assert "certificates" in unsupported(spec(certificates=[{"secretName": "s"}]))
+
+
+def test_a_provider_s_own_host_may_be_written_or_left_out() -> None:
+    def over(protocol: str, **changes: object) -> Spec:
+        return parse_spec({"protocol": protocol, "auth": OAUTH2} | changes)
+
+    bare = mailbox_identity(over("IMAP"))
+    assert bare == mailbox_identity(over("IMAP", server={"host": "Outlook.Office365.com"}))
+    assert bare == mailbox_identity(over("IMAP", server={"host": "outlook.office365.com", "port": 993}))
+    assert bare != mailbox_identity(over("IMAP", server={"host": "imap.example.com"}))
+    assert bare != mailbox_identity(over("POP3"))
+    china = OAUTH2 | {"oauth2": OAUTH2["oauth2"] | {"cloud": "China"}}
+    assert bare != mailbox_identity(over("IMAP", auth=china))
 
 
 def test_every_reference_is_mounted_once_per_key() -> None:
+    oauth2 = list(secrets.references(parse_spec({"protocol": "IMAP", "auth": OAUTH2})))
+    assert ("t", "refresh-token") in oauth2
+    assert ("c", "client-id") in oauth2
+    assert len(set(oauth2)) == len(oauth2)
     refs = list(secrets.references(spec(tls={"caSecretRef": {"name": "ca"}})))
     assert refs == [("s", "password"), ("ca", "ca.crt")]
 

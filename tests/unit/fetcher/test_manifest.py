@@ -1,5 +1,6 @@
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -48,8 +49,8 @@ def test_a_manifest_becomes_an_assignment() -> None:
         ("spec.server.port='993'", "spec.server.port"),
         ("spec.server.encryption=None", "spec.server.allowInsecureLogin"),
         ("spec.auth.passwordSecretRef=", "spec.auth.passwordSecretRef is required"),
-        ("spec.protocol=MicrosoftGraph", "not in this version: protocol MicrosoftGraph"),
-        ("spec.sharedMailbox=x", "not in this version: sharedMailbox"),
+        ("spec.protocol=MicrosoftGraph", "must be MicrosoftOAuth2"),
+        ("spec.auth.oauth2={clientSecretRef: {name: c}}", "spec.auth.oauth2 is only for"),
         ("spec.backlog.startFrom=Since", "spec.backlog.since is required"),
         ("spec.backlog.since='2026-01-31'", "spec.backlog.since is required"),
         ("spec.backlog={startFrom: Since, since: yesterday}", "'yesterday' is not a date"),
@@ -91,9 +92,45 @@ def test_what_pop3_cannot_do_is_refused(change: str, text: str) -> None:
         list(manifest.assignments(documents))
 
 
+OAUTH2 = "spec.auth={type: MicrosoftOAuth2, username: u, oauth2: {clientSecretRef: {name: c}, flow: Application}}"
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ("spec.auth.oauth2=", "spec.auth.oauth2 is required"),
+        ("spec.auth.passwordSecretRef={name: s}", "passwordSecretRef is only"),
+        ("spec.auth.oauth2.flow=Delegated", "tokenSecretRef is required"),
+        ("spec.auth.oauth2.tokenSecretRef={name: t}", "forbidden for Application"),
+        ("spec.server.encryption=None", "must be TLS or StartTLS"),
+        ("spec.protocol=MicrosoftGraph", "takes no spec.server"),
+        (
+            "spec.auth={type: GoogleOAuth2, username: u, oauth2: {clientSecretRef: {name: c}, flow: Application, "
+            "cloud: China}}",
+            "not for",
+        ),
+    ],
+)
+def test_a_bad_manifest_with_oauth2_is_refused_with_the_field(change: str, text: str) -> None:
+    (document,) = one(OAUTH2)
+    path, value = change.split("=", 1)
+    *parents, last = path.split(".")
+    node: Any = document
+    for key in parents:
+        node = node[key]
+    node.pop(last, None)
+    if value:
+        node[last] = yaml.safe_load(value)
+    with pytest.raises(ValueError) as e:
+        list(manifest.assignments([document]))
+    assert text in str(e.value)
+
+
 @pytest.mark.parametrize(
     "change",
     [
+        OAUTH2,
+        "spec.sharedMailbox=billing@example.com",
         "spec.backlog={startFrom: Since, since: '2026-01-31'}",
         "spec.backlog={startFrom: Now}",
         "spec.afterDownload={action: Delete, when: Acknowledged, consumerGroup: crm, delay: 24h}",

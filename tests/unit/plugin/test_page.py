@@ -108,6 +108,23 @@ def test_a_refused_password_gives_the_command_that_replaces_it() -> None:
     assert "Last error: AuthFailed, 4 times in a row, first 60s ago (2026-01-31 11:59 UTC): refused" in text
 
 
+@pytest.mark.parametrize("flow", ["Delegated", "Application"])
+def test_a_missing_authorization_gives_the_command_unless_nobody_can_sign_in(flow: str) -> None:
+    status = {"conditions": [condition("Ready", "False", "AuthorizationRequired", "Because.")]}
+    oauth2 = {"flow": flow, "clientSecretRef": {"name": "client"}, "tokenSecretRef": {"name": "token"}}
+    auth = {"type": "MicrosoftOAuth2", "username": "u@contoso.com", "oauth2": oauth2}
+    text = text_of(status=status, annotations={ENABLE: "true"}, spec={"auth": auth})
+    assert ("kubectl mailfetch authorize support -n helpdesk" in text) is (flow == "Delegated")
+    assert ("Grant the permission that the message names" in text) is (flow == "Application")
+
+
+def test_a_refused_oauth2_client_names_its_secret() -> None:
+    status = {"conditions": [condition("Ready", "False", "AuthFailed", "Because.")]}
+    auth = {"type": "MicrosoftOAuth2", "username": "u", "oauth2": {"clientSecretRef": {"name": "client"}}}
+    text = text_of(status=status, annotations={ENABLE: "true"}, spec={"auth": auth})
+    assert "the client in the Secret client, or the rights at the provider" in text
+
+
 def test_a_connection_that_nobody_looked_at_points_to_the_operator() -> None:
     text = text_of()
     assert "State: not known yet" in text
@@ -122,6 +139,7 @@ READY_REASONS = {
         "ConnectionFailed",
         "TLSFailed",
         "AuthFailed",
+        "AuthorizationRequired",
         "FolderNotFound",
         "Throttled",
         "QueueFull",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = {"pykube", "rich", "requests", "yaml", "asyncio"}
+HEAVY = {"pykube", "rich", "requests", "yaml", "asyncio", "msal", "google_auth_oauthlib", "webbrowser"}
 FOREIGN = {"msgspec", "mailfetch_fetcher", "mailfetch_operator", "redis", "imapclient", "kopf", "kubernetes", "aiohttp"}
 RUN = """
 import json, sys
@@ -30,7 +30,9 @@ def modules_after(*args: str, **env: str) -> tuple[int, set[str], int]:
     return code or 0, set(names), count
 
 
-@pytest.mark.parametrize("args", [["--help"], ["list", "--help"], ["status", "-h"], ["enable", "--help"]])
+@pytest.mark.parametrize(
+    "args", [["--help"], ["list", "--help"], ["status", "-h"], ["enable", "--help"], ["authorize", "--help"]]
+)
 def test_help_imports_nothing_heavy(args: list[str]) -> None:
     code, names, count = modules_after(*args)
     assert code == 0
@@ -52,3 +54,16 @@ def test_wrong_usage_has_its_own_exit_code() -> None:
     assert modules_after("status")[0] == 2
     assert modules_after("enable", "a", "b")[0] == 2
     assert modules_after("list", "-o", "xml")[0] == 2
+    assert modules_after("authorize")[0] == 2
+
+
+def test_authorizing_needs_no_more_of_the_fetcher_than_where_the_providers_are() -> None:
+    """The plugin is installed without the libraries of the fetcher."""
+    modules = ("command", "loopback", "google", "microsoft", "mailbox", "browser")
+    imports = "; ".join(f"import kubectl_mailfetch.authorize.{module}" for module in modules)
+    run = [sys.executable, "-c", f"import json, sys; {imports}; print(json.dumps(sorted(sys.modules)))"]
+    names = json.loads(subprocess.run(run, capture_output=True, text=True, check=True).stdout)
+    of_fetcher = {n for n in names if n.split(".")[0] == "mailfetch_fetcher"}
+    contract = "mailfetch_fetcher.contract"
+    assert of_fetcher == {"mailfetch_fetcher", contract, f"{contract}.providers"}
+    assert not {n.split(".")[0] for n in names} & (FOREIGN - {"mailfetch_fetcher"})

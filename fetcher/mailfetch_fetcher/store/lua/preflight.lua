@@ -1,10 +1,10 @@
 -- May this user do what the scripts and the few single commands need, and are the keys what they must be?
 -- KEYS 1 state, 2 queue, 3 log, 4 outbox, 5 stats, 6 blobs, 7 a ledger bucket, 8 lease, 9 barrier, 10 connections,
---      11 marks, 12 a blob, 13 quarantine, 14 gone, 15 returns, 16 a staged bucket, 17 a key to swap, 18 groups.
+--      11 marks, 12 a blob, 13 quarantine, 14 gone, 15 returns, 16 a staged bucket, 17 a key to swap, 18 groups, 19 token.
 -- Answers texts: what is wrong.
 local wrong = {}
 local types = {'hash', 'stream', 'stream', 'zset', 'hash', 'hash', 'set', 'string', 'string', 'hash', 'hash', 'string',
-  'hash', 'hash', 'hash', 'set', 'set', 'hash'}
+  'hash', 'hash', 'hash', 'set', 'set', 'hash', 'string'}
 for i, want in ipairs(types) do
   local is = redis.call('TYPE', KEYS[i]).ok
   if is ~= 'none' and is ~= want then wrong[#wrong + 1] = KEYS[i] .. ' is a ' .. is .. ' and not a ' .. want end
@@ -26,7 +26,7 @@ local commands = {
   {'HGETALL', 14}, {'HLEN', 14}, {'HSET', 14, 'f', 'v'}, {'HDEL', 14, 'f'},
   {'HMGET', 15, 'f'}, {'HLEN', 15}, {'HINCRBY', 15, 'f', '1'},
   {'SADD', 16, '1'}, {'SISMEMBER', 16, '1'}, {'SCARD', 16}, {'EXISTS', 16}, {'RENAME', 16, 7}, {'UNLINK', 16},
-  {'RENAME', 17, 7}, {'UNLINK', 17}, {'HGET', 18, 'f'}, {'HSET', 18, 'f', 'v'}, {'TIME'},
+  {'RENAME', 17, 7}, {'UNLINK', 17}, {'HGET', 18, 'f'}, {'HSET', 18, 'f', 'v'}, {'GET', 19}, {'SET', 19, 'v'}, {'TIME'},
 }
 for _, command in ipairs(commands) do
   for i, word in ipairs(command) do

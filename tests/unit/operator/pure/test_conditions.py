@@ -306,7 +306,7 @@ def test_an_acknowledgement_that_is_too_small_is_named() -> None:
 
 
 def test_nobody_is_told_to_test_what_cannot_be_tested() -> None:
-    sim = Sim(manifest(spec=SPEC | {"sharedMailbox": "billing@example.com"}), enable="true")
+    sim = Sim(manifest(spec=SPEC | {"certificates": [{"secretName": "smime"}]}), enable="true")
     sim.settle()
     assert sim.state("ConnectionVerified") == ("Unknown", "NotTested")
     assert "kubectl" not in sim.condition("ConnectionVerified")["message"]

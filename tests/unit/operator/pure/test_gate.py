@@ -496,17 +496,17 @@ def test_suspending_keeps_the_approval_and_stops_the_download() -> None:
 def test_a_spec_that_this_version_cannot_run_is_not_touched() -> None:
     sim = opened(5)
     before = sim.status["approval"]
-    sim.edit(protocol="MicrosoftGraph")
+    sim.edit(certificates=[{"secretName": "smime"}])
     plan = sim.settle()
     assert (plan.assignment, plan.probe) == (None, None)
     assert sim.state() == ("False", "InvalidConfiguration")
-    assert "not in this version: protocol MicrosoftGraph" in sim.condition("Ready")["message"]
+    assert "not in this version: certificates" in sim.condition("Ready")["message"]
     assert sim.status["approval"] == before
-    sim.edit(protocol=SPEC["protocol"])
+    sim.edit(certificates=[])
     assert sim.settle().assignment
 
 
-@pytest.mark.parametrize("broken", [{"protocol": "MicrosoftGraph"}, {"auth": "?"}])
+@pytest.mark.parametrize("broken", [{"certificates": [{"secretName": "smime"}]}, {"auth": "?"}])
 def test_disabling_ends_the_approval_also_while_the_spec_cannot_be_run(broken: dict[str, Any]) -> None:
     sim = opened(1234, acknowledge="1234")
     sim.edit(**broken)
@@ -514,7 +514,7 @@ def test_disabling_ends_the_approval_also_while_the_spec_cannot_be_run(broken: d
     sim.annotate(enable="false")
     sim.settle()
     assert sim.status["approval"] == {"epoch": 2, "reason": "Disabled"}
-    sim.edit(**SPEC)
+    sim.edit(**SPEC | {"certificates": []})
     sim.annotate(enable="true")
     assert sim.settle().assignment is None, "months may have passed: the mails are counted first"
     assert sim.running
@@ -554,7 +554,7 @@ def test_the_count_of_an_earlier_epoch_never_opens_a_later_one() -> None:
 
 
 def test_an_unsupported_connection_is_not_even_tested() -> None:
-    sim = Sim(manifest(spec=SPEC | {"sharedMailbox": "billing@example.com"}), enable="true", test="r1")
+    sim = Sim(manifest(spec=SPEC | {"certificates": [{"secretName": "smime"}]}), enable="true", test="r1")
     plan = sim.settle()
     assert (plan.assignment, plan.probe, sim.jobs) == (None, None, {})
     assert "handledRequests" not in sim.status

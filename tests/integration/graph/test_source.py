@@ -1,0 +1,166 @@
+"""The source by itself: ended from another thread, and what it asks of its server."""
+
+import threading
+import time
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+
+from mailfetch_fetcher.errors import SourceError
+from mailfetch_fetcher.sources.base import Absent, Message
+from mailfetch_fetcher.sources.graph import GraphSource
+from mailfetch_fetcher.sources.graph_settings import GraphSettings
+from tests.integration.graph.tenant import USER
+from tests.servers import graph_faults, mailgen
+from tests.servers.certs import Certificates
+from tests.servers.graph import GraphFake
+from tests.servers.graph_access import Grant
+from tests.servers.graph_mailbox import Mailbox
+from tests.servers.resolve import resolve
+
+LONG = 120.0
+"""Seconds that the server may be silent: longer than a test may last."""
+
+
+class FixedBearer:
+    """One token for ever."""
+
+    def token(self, *, refused: str = "", claims: str = "") -> str:
+        return "token"
+
+
+@pytest.fixture
+def graph(certificates: Certificates) -> Iterator[GraphFake]:
+    grant = Grant(account=USER, scopes={"Mail.ReadWrite"})
+    with (
+        GraphFake(certificates=certificates, check={"token": grant}.get) as fake,
+        resolve({("graph.microsoft.com", 443): fake.port}),
+    ):
+        yield fake
+
+
+@pytest.fixture
+def mailbox(graph: GraphFake) -> Mailbox:
+    return graph.mailbox(USER)
+
+
+@pytest.fixture
+def source(graph: GraphFake, certificates: Certificates) -> Iterator[GraphSource]:
+    settings = GraphSettings(
+        host="graph.microsoft.com",
+        mailbox=USER,
+        base="/v1.0/me",
+        ca=certificates.ca.read_bytes(),
+        timeout=LONG,
+        part_size=100_000,
+        page=10,
+    )
+    made = GraphSource(settings, bearer=FixedBearer())
+    made.open()
+    yield made
+    made.close()
+
+
+def nothing(names: object) -> list[bool]:
+    return [False] * len(names)  # type: ignore[arg-type]
+
+
+def read_all(source: GraphSource) -> None:
+    for window in source.discover("", known=nothing):
+        for item in source.fetch(window.refs):
+            assert isinstance(item, Message)
+            list(item.parts or ())
+
+
+@pytest.mark.parametrize("endpoint", ["delta", "value"])
+def test_another_thread_ends_what_is_read(
+    graph: GraphFake, mailbox: Mailbox, source: GraphSource, endpoint: str
+) -> None:
+    mailbox.deliver(mailgen.large_mail(300_000))
+    graph.fail(endpoint, graph_faults.stall(50), times=None)
+
+    def end() -> None:
+        graph.await_request(endpoint)
+        source.close()
+
+    began = time.monotonic()
+    ending = threading.Thread(target=end)
+    ending.start()
+    with pytest.raises(SourceError, match=r"broke|was closed"):
+        read_all(source)
+    ending.join()
+    assert time.monotonic() - began < LONG  # it was not the silence that ended it
+    with pytest.raises(SourceError, match="was closed"):
+        source.sample("", 1)
+
+
+def test_parts_make_the_mail(mailbox: Mailbox, source: GraphSource) -> None:
+    sizes = (0, 1, 99_999, 100_000, 100_001, 200_000, 250_001)
+    ids = [mailbox.deliver(b"x" * size) for size in sizes]
+    (window,) = source.discover("", known=nothing)
+    taken: dict[str, bytes] = {}
+    for item, ref in zip(source.fetch(window.refs), window.refs, strict=True):
+        assert isinstance(item, Message)
+        assert item.ref == ref
+        parts = list(item.parts or ())
+        assert all(len(part) <= 100_000 for part in parts)
+        taken[item.name.decode()] = (item.raw or b"") + b"".join(parts)
+        assert (item.raw is None) == (len(taken[item.name.decode()]) > 100_000)
+    assert [len(taken[one]) for one in ids] == list(sizes)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_mail_that_is_told_twice_is_handed_out_once(
+    graph: GraphFake, mailbox: Mailbox, source: GraphSource, seed: int
+) -> None:
+    """The ledger does not know it yet when it is told of again: commits take their time."""
+    graph.chaotic = Random(seed)
+    ids = [mailbox.deliver(mailgen.make_mail(n)) for n in range(60)]
+    windows = list(source.discover("", known=nothing))
+    assert len(windows) > 5
+    assert sorted(ref.key for window in windows for ref in window.refs) == sorted(f"{one}/1" for one in ids)
+
+
+def test_a_mail_is_only_taken_where_it_was_told_to_be(mailbox: Mailbox, source: GraphSource) -> None:
+    """Its id opens it in every folder: only in the first round, when no mail can have been here before, that is old."""
+    (first,) = source.discover("", known=nothing)
+    for cursor, kind in (("", Message), (first.cursor, Absent)):
+        one = mailbox.deliver(mailgen.make_mail(1))
+        for window in source.discover(cursor, known=nothing):
+            mailbox.move(one, "archive")
+            assert [type(item) for item in source.fetch(window.refs)] == [kind]
+
+
+def test_some_mails_are_read_at_once_and_come_in_their_order(
+    graph: GraphFake, mailbox: Mailbox, source: GraphSource
+) -> None:
+    for n in range(9):
+        mailbox.deliver(mailgen.large_mail(150_000, seed=n) if n % 4 == 3 else mailgen.make_mail(n))
+    held = graph_faults.hold()
+    graph.fail("value", held)
+    (window,) = source.discover("", known=nothing)
+    taken = []
+
+    def take() -> None:
+        for item in source.fetch(window.refs):
+            assert isinstance(item, Message)
+            list(item.parts or ())
+            taken.append(item.ref)
+
+    taking = threading.Thread(target=take)
+    taking.start()
+    graph.await_request("value", times=3)
+    held.release.set()
+    taking.join()
+    assert taken == list(window.refs)
+    assert mailbox.highest <= 4
+
+
+def test_every_request_asks_for_lasting_ids(graph: GraphFake, mailbox: Mailbox, source: GraphSource) -> None:
+    """The double refuses what a mail's other id is used for; ids that differ only in case stay apart."""
+    ids = [mailbox.deliver(mailgen.make_mail(n)) for n in range(4)]
+    (window,) = source.discover("", known=nothing)
+    assert {item.name.decode() for item in source.fetch(window.refs) if isinstance(item, Message)} == set(ids)
+    assert len({one.lower() for one in ids}) < len(ids)
+    assert sorted(mail.name.decode() for piece in source.listing() for mail in piece.mails) == sorted(ids)
