@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from mailfetch_fetcher.auth.bearer import Rotated
+from mailfetch_fetcher.auth.failures import authorize_command
 from mailfetch_fetcher.auth.oauth import Means, OAuthBearer
 from mailfetch_fetcher.auth.password import read_password, read_secret
 from mailfetch_fetcher.auth.tokens import Tokens
@@ -72,7 +73,10 @@ def make_source(
     try:
         if a.spec.protocol == "MicrosoftGraph" and bearer:
             ca = _authority(a.spec, directory=secrets, namespace=a.namespace)
-            graph = dataclasses.replace(graph_settings.from_spec(a.spec, ca=ca), part_size=PART)
+            graph = dataclasses.replace(
+                graph_settings.from_spec(a.spec, authorize=authorize_command(a.name, a.namespace), ca=ca),
+                part_size=PART,
+            )
             return GraphSource(graph, bearer=bearer, observe=observe, alive=alive)
         if a.spec.protocol == "POP3":
             pop3 = dataclasses.replace(_pop3_settings(a, bearer, secrets=secrets), part_size=PART)

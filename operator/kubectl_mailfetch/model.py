@@ -1,9 +1,12 @@
 """A MailConnection as the API server returns it, read defensively: the status may be absent or half filled."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+from mailfetch_fetcher.contract.providers import CLOUDS, mail_host
 
 ENABLE = "mailfetch.dev/enable"
 ACKNOWLEDGE = "mailfetch.dev/acknowledge"
@@ -11,7 +14,11 @@ TEST = "mailfetch.dev/test"
 FETCH = "mailfetch.dev/fetch"
 RESOURCE = "mailconnection.mailfetch.dev"
 DEFAULT_MAX_MESSAGES = 100
-_DEFAULT_PORTS = {"IMAP": {"TLS": 993}, "POP3": {"TLS": 995, "StartTLS": 110, "None": 110}}
+_DEFAULT_PORTS = {
+    "MicrosoftGraph": {"TLS": 443},
+    "IMAP": {"TLS": 993},
+    "POP3": {"TLS": 995, "StartTLS": 110, "None": 110},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,12 +89,21 @@ class Connection:
 
     @property
     def host(self) -> str:
-        """The server as written in the spec, or empty."""
-        return self.text("spec", "server", "host")
+        """The server in the spec, else the provider's own."""
+        return self.text("spec", "server", "host") or self._provider
+
+    @property
+    def _provider(self) -> str:
+        cloud = self.text("spec", "auth", "oauth2", "cloud") or "Global"
+        if self.text("spec", "protocol") == "MicrosoftGraph":
+            return CLOUDS[cloud].graph if cloud in CLOUDS else ""
+        if cloud not in CLOUDS:
+            return ""
+        return mail_host(self.text("spec", "auth", "type"), self.text("spec", "protocol"), cloud)
 
     @property
     def port(self) -> int:
-        """The port that is used, or 0 if there is no server in the spec."""
+        """The port that is used, or 0 if no server is known."""
         if not self.host:
             return 0
         own = _DEFAULT_PORTS.get(self.text("spec", "protocol"), {}).get(self.encryption, 143)
@@ -191,6 +207,14 @@ def moment(value: object) -> datetime | None:
         return datetime.fromisoformat(str(value).replace("Z", "+00:00")) if value else None
     except ValueError:
         return None
+
+
+_LIKE_A_TOKEN = re.compile(r"[A-Za-z0-9+/_=.~-]{50,}")
+
+
+def said(value: object) -> str:
+    """What a server said that was shown a token: it may repeat it."""
+    return _LIKE_A_TOKEN.sub("…", plain(value))
 
 
 def plain(value: object) -> str:

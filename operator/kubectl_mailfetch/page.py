@@ -88,7 +88,7 @@ def _advisory(c: Connection) -> Iterator[Line]:
 
 def _mailbox(c: Connection) -> Iterator[Line]:
     yield Line(label="Mailbox")
-    server = f"{c.host}:{c.port} ({c.encryption})" if c.host else "the provider's own"
+    server = f"{c.host}:{c.port} ({c.encryption})" if c.host else "unknown"
     yield Line(label="Server", text=f"{c.text('spec', 'protocol')} {server}")
     yield Line(label="User", text=c.username)
     if c.mailbox != c.username:

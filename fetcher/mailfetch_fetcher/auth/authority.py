@@ -80,8 +80,10 @@ def visit(host: str, *, ca: bytes | None, timeout: float) -> Iterator[Authority]
 def _unreachable(reason: Reason, host: str, error: Exception, *, pace: Pace) -> SourceError:
     """No chain and no text of the library: it may quote what was sent."""
     if reason == "TLSFailed":
-        todo = "if it is behind a proxy that opens TLS, put the proxy's CA into a Secret and name it in "
-        "spec.tls.caSecretRef"
+        todo = (
+            "if it is behind a proxy that opens TLS, put the proxy's CA into a Secret and name it in "
+            "spec.tls.caSecretRef"
+        )
         what = f"the certificate of {host} is not trusted"
     elif isinstance(error, requests.Timeout):
         what, todo = f"{host} did not answer in time", "check that no firewall or NetworkPolicy drops the connection"

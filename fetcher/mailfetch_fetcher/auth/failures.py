@@ -12,12 +12,11 @@ from mailfetch_fetcher.auth.client import Client
 from mailfetch_fetcher.contract.reasons import Reason
 from mailfetch_fetcher.errors import Pace, SourceError
 from mailfetch_fetcher.https import Answer, retry_after
+from mailfetch_fetcher.texts import without_credentials
 
 _TRACE = re.compile(r"\s*(Trace ID|Correlation ID|Timestamp):.*", re.DOTALL)
 """Differs each time, so that the same failure would look like a new one."""
 _SENTENCE = re.compile(r"[.!?](\s|$)")
-_LONG_WORD = re.compile(r"[^\s'\"]{50,}")
-"""A text that people read has none; a token is one."""
 _LONGEST = 240
 _AADSTS = re.compile(r"AADSTS(\d{4,8})")
 _PERSON = frozenset({"invalid_grant", "interaction_required", "consent_required", "login_required"})
@@ -33,6 +32,11 @@ _OURS = frozenset(
         "invalid_target",
     }
 )
+
+
+def authorize_command(name: str, namespace: str) -> str:
+    """The command with which a person authorizes a connection."""
+    return f"kubectl mailfetch authorize {name} -n {namespace}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +66,7 @@ class Asked:
     @property
     def authorize(self) -> str:
         """The command with which a person authorizes."""
-        return f"kubectl mailfetch authorize {self.name} -n {self.namespace}"
+        return authorize_command(self.name, self.namespace)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +119,7 @@ def first_sentence(text: str) -> str:
     """The start of a provider's text for people: without ids of the request, bounded, without anything like a token."""
     text = " ".join(_TRACE.sub("", text).split())
     end = _SENTENCE.search(text)
-    text = _LONG_WORD.sub("…", text[: end.start()] if end else text)
+    text = without_credentials(text[: end.start()] if end else text)
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 

@@ -84,7 +84,7 @@ class Tokens:
     # -- one request -----------------------------------------------------------------------
 
     def _fly(self, entry: _Entry, fetch: Callable[[], Granted]) -> Granted:
-        entry.granted = entry.refusal = None
+        entry.refusal = None  # a token that one server refused stays: others may take it
         entry.not_before = 0.0
         try:
             entry.granted = fetch()

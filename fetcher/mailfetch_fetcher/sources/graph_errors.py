@@ -16,6 +16,7 @@ from mailfetch_fetcher.contract.reasons import Reason
 from mailfetch_fetcher.errors import Pace, SourceError
 from mailfetch_fetcher.https import retry_after
 from mailfetch_fetcher.sources.graph_settings import GraphSettings
+from mailfetch_fetcher.texts import without_credentials
 
 THROTTLED = (429, 503, 504, 509)
 UNCONVERTIBLE = "ErrorMimeContentConversionFailed"
@@ -60,13 +61,6 @@ _NO_MAILBOX = _Advice(
     text="has no mailbox '{mailbox}' for us; correct spec.auth.username or spec.sharedMailbox, and see that it has an "
     "Exchange Online licence",
 )
-_DENIED = _Advice(
-    reason="AuthorizationRequired",
-    text="denies access to the mailbox '{mailbox}'; grant the app Mail.ReadWrite (Mail.Read is enough without an "
-    "after-download action), for a shared mailbox give the account full access to it, and see that no application "
-    "access policy of Exchange leaves the mailbox out",
-    pace=Pace.SLOW,
-)
 _BY_CODE: Mapping[str, _Advice] = {
     "MailboxNotEnabledForRESTAPI": _NO_MAILBOX,
     "MailboxNotSupportedForRESTAPI": _NO_MAILBOX,
@@ -82,7 +76,6 @@ _BY_STATUS: Mapping[int, _Advice] = {
         "that the app has permissions of Microsoft Graph",
         pace=Pace.SLOW,
     ),
-    403: _DENIED,
 }
 _OTHER = _Advice(reason="ConnectionFailed", text="does not do what was asked; it is tried again", pace=Pace.QUICK)
 
@@ -94,9 +87,28 @@ def refused(settings: GraphSettings, *, status: int, headers: Mapping[str, str],
     if status in THROTTLED:
         wait = retry_after(headers.get("Retry-After"), now=datetime.now(UTC))
         return SourceError("Throttled", f"{settings.host} asks for patience ({said})", retry_after=wait)
-    advice = _BY_CODE.get(code) or _BY_STATUS.get(status, _OTHER)
+    advice = _BY_CODE.get(code) or (_denied(settings) if status == 403 else _BY_STATUS.get(status, _OTHER))
     message = f"{settings.host} {advice.text.format(mailbox=settings.mailbox)} ({said})"
     return Refused(status, code, advice.reason, message, pace=advice.pace)
+
+
+def _denied(settings: GraphSettings) -> _Advice:
+    """With the flow Application nobody can authorize, and a permission in Entra ID would open every mailbox."""
+    if not settings.authorize:
+        return _Advice(
+            reason="AuthFailed",
+            text="denies the app access to the mailbox '{mailbox}'; give it the Exchange role Application "
+            "Mail.ReadWrite for this mailbox (New-ManagementRoleAssignment; docs/providers/microsoft-365.md), and see that no "
+            "application access policy leaves the mailbox out; a change may take an hour or two",
+            pace=Pace.SLOW,
+        )
+    return _Advice(
+        reason="AuthorizationRequired",
+        text="denies access to the mailbox '{mailbox}'; see that the app has the delegated permission Mail.ReadWrite "
+        "(Mail.ReadWrite.Shared for a shared mailbox, to which the account also needs full access), then authorize "
+        "again: " + settings.authorize,
+        pace=Pace.SLOW,
+    )
 
 
 def read_error(body: bytes) -> tuple[str, str]:
@@ -106,7 +118,8 @@ def read_error(body: bytes) -> tuple[str, str]:
         code, text = error.get("code"), error.get("message")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return "", ""
-    return str(code or "")[:80], " ".join(str(text or "").split())[:_LONGEST]
+    code, text = without_credentials(str(code or "")), without_credentials(str(text or ""))
+    return code[:80], " ".join(text.split())[:_LONGEST]
 
 
 def challenge(header: str) -> str:

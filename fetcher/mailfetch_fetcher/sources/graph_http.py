@@ -135,22 +135,33 @@ class GraphHttp:
         if body is not None:
             headers["Content-Type"] = "application/json"
         try:
-            with self._place(self._places), self._place(_all_places):
-                token = self._bearer.token()
-                answer = self._sent(method, path, token, headers, body)
-                if answer.status_code == 401:
-                    asked = errors.challenge(answer.headers.get("WWW-Authenticate", ""))
-                    answer.close()
-                    token = self._bearer.token(refused=token, claims=asked)
-                    answer = self._sent(method, path, token, headers, body)
-                with answer:
-                    if not 200 <= answer.status_code < 300:
-                        raise self._refused(answer)
-                    yield answer
+            token = self._bearer.token()  # no place is held while the authority is asked
+            with self._held(method, path, token, headers, body) as answer:
+                if answer.status_code != 401:
+                    yield self._good(answer)
+                    return
+                asked = errors.challenge(answer.headers.get("WWW-Authenticate", ""))
+            token = self._bearer.token(refused=token, claims=asked)
+            with self._held(method, path, token, headers, body) as answer:
+                yield self._good(answer)
         except SourceError:
             raise
         except OSError as e:  # those of requests are too
             raise errors.broken(self._settings, e) from e
+
+    @contextlib.contextmanager
+    def _held(
+        self, method: str, path: str, token: str, headers: Mapping[str, str], body: bytes | None
+    ) -> Iterator[requests.Response]:
+        """An answer, whatever it says; it has its places until it was read."""
+        with self._place(self._places), self._place(_all_places):
+            with self._sent(method, path, token, headers, body) as answer:
+                yield answer
+
+    def _good(self, answer: requests.Response) -> requests.Response:
+        if not 200 <= answer.status_code < 300:
+            raise self._refused(answer)
+        return answer
 
     def _sent(
         self, method: str, path: str, token: str, headers: Mapping[str, str], body: bytes | None

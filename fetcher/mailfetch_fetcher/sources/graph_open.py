@@ -37,7 +37,7 @@ def open_mailbox(
     if settings.action == "None":
         observe("permission", "no after-download action")
     else:
-        observe("permission", f"{settings.action}: the token was asked for with this permission; the first mail shows")
+        observe("permission", f"{settings.action}: Graph tells at the first mail whether it is permitted")
     return folder, target
 
 

@@ -17,6 +17,7 @@ class GraphSettings:
     Attributes:
         host: Host of Microsoft Graph in this cloud.
         mailbox: Whose mailbox it is, for messages.
+        authorize: Command with which a person authorizes; empty with the flow Application.
         base: Path of the mailbox, from `ROOT` on, without a slash at its end.
         ca: PEM certificates to trust instead of the system's, or None.
         folder: Folder to read: INBOX, the name that Graph gives to a special folder, or display names with slashes.
@@ -31,6 +32,7 @@ class GraphSettings:
     host: str
     mailbox: str
     base: str
+    authorize: str = ""
     ca: bytes | None = None
     folder: str = "INBOX"
     timeout: float = 30.0
@@ -70,11 +72,12 @@ class GraphSettings:
         return f"https://{self.host}{path}"
 
 
-def from_spec(spec: Spec, *, ca: bytes | None) -> GraphSettings:
+def from_spec(spec: Spec, *, authorize: str, ca: bytes | None) -> GraphSettings:
     """The settings of a connection with protocol MicrosoftGraph.
 
     Args:
         spec: Spec of the connection.
+        authorize: Command with which a person authorizes it.
         ca: PEM certificates to trust instead of the system's, or None.
 
     Raises:
@@ -82,12 +85,13 @@ def from_spec(spec: Spec, *, ca: bytes | None) -> GraphSettings:
     """
     if spec.auth.oauth2 is None:
         raise ValueError("spec.auth.oauth2 is missing: Microsoft Graph knows no passwords")
-    own = spec.auth.oauth2.flow == "Delegated" and not spec.shared_mailbox
+    delegated = spec.auth.oauth2.flow == "Delegated"
     mailbox = spec.shared_mailbox or spec.auth.username
     return GraphSettings(
         host=CLOUDS[spec.auth.oauth2.cloud].graph,
         mailbox=mailbox,
-        base=f"{ROOT}/me" if own else f"{ROOT}/users/{quote(mailbox, safe='@')}",
+        base=f"{ROOT}/users/{quote(mailbox, safe='@')}",  # never /me: that is of whoever authorized
+        authorize=authorize if delegated else "",
         ca=ca,
         folder=spec.folder or "INBOX",
         timeout=duration(spec.schedule.timeout, default=30.0),

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from mailfetch_fetcher.errors import Pace, SourceError
 from mailfetch_fetcher.sources.imap_settings import ImapSettings
 from mailfetch_fetcher.sources.token_errors import not_connected, password_hint
+from mailfetch_fetcher.texts import without_credentials
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 _LONGEST = 300
@@ -29,8 +30,8 @@ _TIMINGS = re.compile(r"\s*\(\d+\.\d+( \+ \d+\.\d+)+ secs\)\.?$")
 
 
 def clean(raw: bytes) -> str:
-    """A server's text for people: decoded, without control characters, bounded."""
-    text = _CONTROL.sub(" ", raw.decode("utf-8", "replace")).strip()
+    """A server's text for people: decoded, without control characters and credentials, bounded."""
+    text = without_credentials(_CONTROL.sub(" ", raw.decode("utf-8", "replace"))).strip()
     text = _TIMINGS.sub("", text).rstrip(".")
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 

@@ -39,7 +39,7 @@ def _with_token(settings: ImapSettings, login: TokenLogin, wire: Wire, capabilit
         try:
             return [_show(settings, wire, mechanism, token, initial=initial)]
         except Refused as e:
-            text = e.text.replace(token, "…")
+            text = e.text
         except SourceError as e:
             if not text or e.reason == "Throttled":
                 raise

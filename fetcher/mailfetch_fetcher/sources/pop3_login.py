@@ -39,7 +39,7 @@ def _with_token(settings: Pop3Settings, wire: Pop3Wire, capabilities: Capabiliti
         try:
             return _show(settings, wire, mechanism, token)
         except Refused as e:
-            text = e.text.replace(token, "…")
+            text = e.text
         except SourceError:
             if not text:
                 raise

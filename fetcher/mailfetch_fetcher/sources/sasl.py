@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from mailfetch_fetcher.auth.bearer import Bearer
+from mailfetch_fetcher.texts import without_credentials
 
 Mechanism = Literal["XOAUTH2", "OAUTHBEARER"]
 _LONGEST_WORD = 100
@@ -72,5 +73,9 @@ def why_refused(challenge: bytes) -> str:
         return ""
     if not isinstance(said, dict):
         return ""
-    words = [f"{name} {str(said[name])[:_LONGEST_WORD]}" for name in ("status", "scope") if said.get(name)]
+    words = [
+        f"{name} {without_credentials(str(said[name]))[:_LONGEST_WORD]}"
+        for name in ("status", "scope")
+        if said.get(name)
+    ]
     return "".join(c if c.isprintable() else " " for c in ", ".join(words))

@@ -138,6 +138,8 @@ def _remedy(user: TokenUser, login: TokenLogin, *, protocol: str, text: str) -> 
 
 
 def _google(user: TokenUser, login: TokenLogin, protocol: str) -> str:
+    if user.mailbox != user.username:
+        return "Google has no shared mailboxes: leave out spec.sharedMailbox and name the mailbox in spec.auth.username"
     if login.flow == "Application":
         who = "that domain-wide delegation grants the scope https://mail.google.com/ to the service account"
     else:

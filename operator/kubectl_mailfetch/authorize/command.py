@@ -172,14 +172,19 @@ def _sign_in(plan: Plan, client: Client, options: Options, desk: Desk) -> Grante
 
 
 def _try(granted: Granted, plan: Plan, options: Options, desk: Desk) -> None:
-    who = granted.account or plan.username
-    other = who.casefold() != plan.username.casefold()
-    if other:
-        desk.say(f"Signed in as {who}, which is not spec.auth.username ({plan.username}).")
-    else:
+    who = granted.account
+    same = who.casefold() == plan.username.casefold()
+    if same:
         desk.say(f"Signed in as {who}.")
+    elif who:
+        desk.say(f"Signed in as {who}, which is not spec.auth.username ({plan.username}).")
     if not options.check:
-        if other:
+        if not who:
+            raise PluginError(
+                f"{plan.provider} does not tell who signed in, so the mailbox must be tried: leave out --no-check."
+                " Nothing was written."
+            )
+        if not same:
             raise PluginError(
                 f"without a trial of the mailbox (--no-check) only {plan.username} is taken. Nothing was written."
             )

@@ -5,7 +5,7 @@ import imaplib
 import poplib
 import re
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 from urllib.parse import quote
 
@@ -15,7 +15,7 @@ from kubectl_mailfetch.authorize.http import TIMEOUT, Http, Odd
 from kubectl_mailfetch.authorize.plan import Plan
 from kubectl_mailfetch.authorize.words import Granted
 from kubectl_mailfetch.errors import PluginError
-from kubectl_mailfetch.model import plain
+from kubectl_mailfetch.model import said
 
 _LATER = re.compile(
     r"throttl|too many|bandwidth|unavailable|try again|\[(IN-USE|LOGIN-DELAY|SYS/TEMP)\]", re.IGNORECASE
@@ -48,37 +48,39 @@ def check_mailbox(granted: Granted, plan: Plan, *, http: Http, ca_file: str) -> 
             server, f"its certificate is not trusted ({e.verify_message}); see --ca-file", plan
         ) from None
     except (imaplib.IMAP4.abort, OSError, EOFError) as e:
-        raise _unreachable(server, plain(getattr(e, "strerror", None) or e)[:200] or type(e).__name__, plan) from None
+        raise _unreachable(server, said(getattr(e, "strerror", None) or e)[:200] or type(e).__name__, plan) from None
     except (imaplib.IMAP4.error, poplib.error_proto) as e:
-        said = plain(e)[:300]
-        if _LATER.search(said):
-            raise _unreachable(server, said, plan) from None
-        raise _refused(said, granted, plan) from None
+        text = said(e)[:300]
+        if _LATER.search(text):
+            raise _unreachable(server, text, plan) from None
+        raise _refused(text, granted, plan) from None
 
 
 def _imap(granted: Granted, plan: Plan, context: ssl.SSLContext) -> None:
-    """SASL XOAUTH2 (developers.google.com/workspace/gmail/imap/xoauth2-protocol), then EXAMINE."""
+    """SASL, then EXAMINE."""
     if plan.start_tls:
         imap = imaplib.IMAP4(plan.host, plan.port, timeout=TIMEOUT)
         imap.starttls(context)
     else:
         imap = imaplib.IMAP4_SSL(plan.host, plan.port, ssl_context=context, timeout=TIMEOUT)
     with imap:
+        offered = {c.removeprefix("AUTH=") for c in imap.capabilities if c.startswith("AUTH=")}
+        mechanism, message, confirm = _sasl(offered, granted, plan)
         challenges: list[bytes] = []
 
         def answer(challenge: bytes) -> bytes:
-            # The first is empty; a second one is the server's reason, which an empty line confirms.
+            # The first is empty; a second one is the server's reason, which is confirmed.
             challenges.append(challenge)
-            return b"" if len(challenges) > 1 else _xoauth2(granted, plan)
+            return confirm if len(challenges) > 1 else message
 
-        imap.authenticate("XOAUTH2", answer)
+        imap.authenticate(mechanism, answer)
         status, told = imap.select(_quoted(plan.folder or "INBOX"), readonly=True)
         if status != "OK":
-            raise _no_folder(plain(b"".join(t for t in told if t).decode(errors="replace"))[:200], plan)
+            raise _no_folder(said(b"".join(t for t in told if t).decode(errors="replace"))[:200], plan)
 
 
 def _pop3(granted: Granted, plan: Plan, context: ssl.SSLContext) -> None:
-    """SASL XOAUTH2 in two lines, which Microsoft insists on; then STAT."""
+    """SASL in two lines, which Microsoft insists on; then STAT."""
     if plan.start_tls:
         pop3 = poplib.POP3(plan.host, plan.port, timeout=TIMEOUT)
         pop3.stls(context)
@@ -86,9 +88,10 @@ def _pop3(granted: Granted, plan: Plan, context: ssl.SSLContext) -> None:
         pop3 = poplib.POP3_SSL(plan.host, plan.port, context=context, timeout=TIMEOUT)
     try:
         send: Callable[[str], bytes] = pop3._shortcmd  # type: ignore[attr-defined] # poplib knows no AUTH
-        send("AUTH XOAUTH2")
-        if not send(base64.b64encode(_xoauth2(granted, plan)).decode()).startswith(b"+OK"):
-            send("")  # the reason of the server, which an empty line confirms; then it refuses
+        mechanism, message, confirm = _sasl(set(pop3.capa().get("SASL", [])), granted, plan)
+        send(f"AUTH {mechanism}")
+        if not send(base64.b64encode(message).decode()).startswith(b"+OK"):
+            send(base64.b64encode(confirm).decode())  # the server gave its reason; now it refuses
         pop3.stat()
         pop3.quit()
     finally:
@@ -105,8 +108,8 @@ def _graph(granted: Granted, plan: Plan, http: Http) -> None:
     status, body = _get(f"{base}/mailFolders/{folder}", granted, plan, http)
     if status != 200:
         error = body.get("error") or {}
-        said = f"{status} {plain(error.get('code') or '')} {plain(error.get('message') or '')[:200]}".strip()
-        raise _unreachable(plan.cloud.graph, said, plan) if status >= 429 else _refused(said, granted, plan)
+        text = f"{status} {said(error.get('code') or '')} {said(error.get('message') or '')[:200]}".strip()
+        raise _unreachable(plan.cloud.graph, text, plan) if status >= 429 else _refused(text, granted, plan)
 
 
 def _check_own(granted: Granted, plan: Plan, http: Http) -> None:
@@ -133,8 +136,17 @@ def _get(path: str, granted: Granted, plan: Plan, http: Http) -> tuple[int, dict
     return response.status_code, response.json()
 
 
-def _xoauth2(granted: Granted, plan: Plan) -> bytes:
-    return f"user={plan.mailbox}\x01auth=Bearer {granted.access}\x01\x01".encode()
+def _sasl(offered: Collection[str], granted: Granted, plan: Plan) -> tuple[str, bytes, bytes]:
+    """Mechanism, message, and what confirms a refusal, chosen as the fetcher does.
+
+    XOAUTH2 (developers.google.com/workspace/gmail/imap/xoauth2-protocol), else OAUTHBEARER (RFC 7628).
+    """
+    bearer = f"auth=Bearer {granted.access}\x01\x01"
+    if "OAUTHBEARER" in offered and "XOAUTH2" not in offered:
+        user = plan.mailbox.replace("=", "=3D").replace(",", "=2C")
+        message = f"n,a={user},\x01host={plan.host}\x01port={plan.port}\x01{bearer}"
+        return "OAUTHBEARER", message.encode(), b"\x01"
+    return "XOAUTH2", f"user={plan.mailbox}\x01{bearer}".encode(), b""
 
 
 def _quoted(folder: str) -> str:
@@ -153,9 +165,10 @@ def _same(a: str, b: str) -> bool:
     return bool(a) and a.casefold() == b.casefold()
 
 
-def _refused(said: str, granted: Granted, plan: Plan) -> PluginError:
+def _refused(text: str, granted: Granted, plan: Plan) -> PluginError:
     who = granted.account or plan.username
-    lines = [f"{who} signed in, but may not open the mailbox {plan.mailbox}; the server said: {said}"]
+    signed_in = granted.account or "whoever signed in"
+    lines = [f"{signed_in} may not open the mailbox {plan.mailbox}; the server said: {text}"]
     if granted.account and not _same(granted.account, plan.username):
         lines.append(f"Another account signed in than spec.auth.username, {plan.username}: sign in with that one.")
     if plan.provider == "Google":
@@ -175,9 +188,9 @@ def _refused(said: str, granted: Granted, plan: Plan) -> PluginError:
     return PluginError("\n".join([*lines, "Such changes need up to an hour. Nothing was written."]))
 
 
-def _no_folder(said: str, plan: Plan) -> PluginError:
+def _no_folder(text: str, plan: Plan) -> PluginError:
     return PluginError(
-        f"the mailbox {plan.mailbox} was opened, but its folder {plan.folder or 'INBOX'} cannot be: {said}\nCorrect"
+        f"the mailbox {plan.mailbox} was opened, but its folder {plan.folder or 'INBOX'} cannot be: {text}\nCorrect"
         " spec.folder, as the server spells it. Nothing was written."
     )
 

@@ -29,14 +29,26 @@ def secret_texts(secret: Mapping[str, Any]) -> dict[str, str]:
     return found | {key: str(value) for key, value in (secret.get("stringData") or {}).items()}
 
 
-def check_replaceable(present: Mapping[str, Any] | None, plan: Plan, *, overwrite: bool) -> None:
-    """Refuses to replace what somebody else wrote.
+def check_replaceable(
+    present: Mapping[str, Any] | None, plan: Plan, *, connection: Mapping[str, Any] | None, overwrite: bool
+) -> None:
+    """Refuses to replace what somebody else wrote, or what belongs to other connections alone.
 
     Raises:
         PluginError: the Secret is there, is not ours, and `overwrite` was not asked for.
     """
-    if present is None or overwrite or _ours(present):
+    if present is None or overwrite:
         return
+    others = _other_owners(present, connection)
+    if _ours(present) and not others:
+        return
+    if _ours(present):
+        raise PluginError(
+            f"the Secret {plan.token_secret} in namespace {plan.namespace} holds the token of {', '.join(others)}."
+            f" To replace it, for these connections too:\n{plan.again} --overwrite\nor name another Secret in"
+            " spec.auth.oauth2.tokenSecretRef.",
+            code=Exit.USAGE,
+        )
     manager = plain((present["metadata"].get("labels") or {}).get(MANAGED_BY) or "somebody else")
     raise PluginError(
         f"the Secret {plan.token_secret} in namespace {plan.namespace} exists, and {manager} made it, not this command."
@@ -70,6 +82,13 @@ def build_secret(
         "metadata": metadata,
         "data": {plan.token_key: base64.b64encode(token.encode()).decode()},
     }
+
+
+def _other_owners(secret: Mapping[str, Any], connection: Mapping[str, Any] | None) -> list[str]:
+    """Names of the connections that own it, unless this one is among them."""
+    owners = [o for o in secret["metadata"].get("ownerReferences") or [] if o.get("kind") == "MailConnection"]
+    uid = ((connection or {}).get("metadata") or {}).get("uid")
+    return [] if any(o.get("uid") == uid for o in owners) else [plain(o.get("name") or "") for o in owners]
 
 
 def _ours(secret: Mapping[str, Any]) -> bool:

@@ -38,7 +38,7 @@ def spec(**changes: Any) -> dict[str, Any]:
     ],
 )
 def test_where_a_mailbox_is(changes: dict[str, Any], host: str, base: str) -> None:
-    made = from_spec(parse_spec(spec(**changes)), ca=None)
+    made = from_spec(parse_spec(spec(**changes)), authorize="AUTHORIZE", ca=None)
     assert (made.host, made.base, made.folder) == (host, base, "INBOX")
 
 
