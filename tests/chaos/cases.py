@@ -78,6 +78,8 @@ def _of_lines() -> Iterator[Case]:
     yield from _spread(_named("i3 list read", "g1 page read"), ("removed by others", "more mail"))
     yield from _spread(_named("p1 UIDL half read", "p2 inside a mail", "i5 between two mails"), ("more mail",))
     yield from _spread(_named("r2", "r3"), ("numbered again",), one_server=True)
+    late = _named("g3 some committed of a late page", "g4 late link, commit not heard")
+    yield from _spread(late, ("all refused",))
     yield from _spread(_named("g1", "g3", "g4", "g6", "g10"), ("link expired",))
     yield from _spread(_named("g1", "g2", "g7", "g8"), ("throttled", "token refused"), one_server=True)
 

@@ -14,9 +14,10 @@ Server = Literal["imap", "imap-old", "pop3", "graph", "graph-untidy"]
 """Dovecot as it is; without MOVE (mails are copied, then removed); over POP3. The double of Microsoft Graph as it is;
 with changes in any order, told twice and again, on pages of which some are empty."""
 Action = Literal["None", "MarkSeen", "Delete", "Move"]
-Prepared = Literal["new", "known", "reset", "baseline", "refetch", "read", "paged", "quiet", "left"]
+Prepared = Literal["new", "known", "reset", "baseline", "refetch", "read", "paged", "quiet", "left", "running"]
 """What was before: nothing; half of the mails known; the same, and numbered anew; not wanted; all known; a reader;
-nothing, and small pages; all known, and the next ones come later; half known, of which some are gone."""
+nothing, and small pages; all known, and the next ones come later; half known, of which some are gone; all known, and
+the next ones come when the fetcher has compared everything (which heals much) and polls."""
 
 PATTERNS: Final = {
     # Scripts, by what makes each of them what it is.
@@ -148,41 +149,46 @@ f3  | all done, answer unread       | redis < COMMIT#2 before                   
 """
 
 GRAPH: Final = r"""
-g1  | page half read                | mail < DELTA half                                | graph*   | any
-g1  | page read                     | mail < DELTA after                               | graph*   | any
-g1  | next page not asked for       | mail > NEXT before                               | graph*   | any  | paged
-g2  | inside a mail                 | mail < VALUE#2 half                              | graph*   | any
-g2  | inside a large mail           | mail < VALUE~LONG half                           | graph*   | any
-g3  | some committed of a page      | redis < COMMIT after; mail > VALUE before        | graph*   | any
-g3  | page committed, answer unread | mail < NEXT after; redis < COMMIT before         | graph*   | any  | paged
-g4  | last page, link not committed | redis > LINKED before                            | graph*   | any  | paged
-g4  | link's commit half sent       | redis > LINKED half                              | graph*   | any
-g4  | link committed, not heard     | redis < LINKED before                            | graph*   | any
-g5  | removals only, page read      | mail < LINK~REMOVED after                        | graph*   | any  | left
-g5  | removals only, not committed  | mail < LINK~REMOVED after; redis > COMMIT before | graph*   | any  | left
-g5  | removals only, answer unread  | mail < LINK~REMOVED after; redis < COMMIT before | graph*   | any  | left
-g5  | empty page, not committed     | mail < LINK~EMPTY after; redis > COMMIT before   | graph    | any  | quiet
-g5  | empty page, answer unread     | mail < LINK~EMPTY after; redis < COMMIT before   | graph    | any  | quiet
-g6  | 410 unread                    | mail < LINK~EXPIRED before                       | graph*   | any  | reset
-g6  | 410 read                      | mail < LINK~EXPIRED after                        | graph*   | any  | reset
-g6  | in the new round              | mail < LINK~EXPIRED after; mail < VALUE half     | graph*   | any  | reset
-g6  | new round, commit not heard   | mail < LINK~EXPIRED after; redis < COMMIT before | graph*   | any  | reset
-g7  | PATCH half sent               | mail > PATCH#2 half                              | graph*   | MarkSeen
-g7  | PATCH done, answer lost       | mail < PATCH#3 before                            | graph*   | MarkSeen
-g7  | move half sent                | mail > TAKEN#2 half                              | graph*   | Delete
-g7  | move done, answer lost        | mail < TAKEN#3 before                            | graph*   | Delete
-g7  | move half sent                | mail > TAKEN#2 half                              | graph*   | Move
-g7  | move done, answer lost        | mail < TAKEN#3 before                            | graph*   | Move
-g8  | own removal told, not settled | mail < TAKEN#3 before cut; mail < LINK after     | graph*   | Delete
-g8  | own removal told, not settled | mail < TAKEN#3 before cut; mail < LINK after     | graph*   | Move
-g8  | own removal told, settled     | redis < SETTLE after; mail < LINK~REMOVED after  | graph*   | Delete
-g8  | own removal, not committed    | mail < LINK~REMOVED after; redis > COMMIT before | graph*   | Move
-g8  | own removal, answer unread    | mail < LINK~REMOVED after; redis < COMMIT before | graph*   | Delete
-g9  | token given, answer unread    | ^ login < TOKEN before                           | graph*   | any
-g9  | token rotated, not stored     | ^ login < TOKEN after; redis > SEALED before     | graph*   | any
-g9  | token stored, answer unread   | ^ redis < SEALED before                          | graph*   | any
-g10 | link stored, not followed     | redis < LINKED after; mail > LINK before         | graph*   | any
-g10 | next round read               | redis < LINKED after; mail < LINK after          | graph*   | any
+g1  | page half read                 | mail < DELTA half                                  | graph* | any
+g1  | page read                      | mail < DELTA after                                 | graph* | any
+g1  | next page not asked for        | mail > NEXT before                                 | graph* | any      | paged
+g2  | inside a mail                  | mail < VALUE#2 half                                | graph* | any
+g2  | inside a large mail            | mail < VALUE~LONG half                             | graph* | any
+g3  | some committed of a page       | redis > COMMIT#2 before                            | graph* | any
+g3  | some committed of a late page  | ^ redis > COMMIT#2 before                          | graph* | any      | running
+g3  | inside the last of a late page | ^ mail < VALUE#7 half                              | graph* | any      | running
+g3  | late commit not heard          | ^ redis < COMMIT before                            | graph* | any      | running
+g3  | page committed, answer unread  | mail < NEXT after; redis < COMMIT before           | graph* | any      | paged
+g4  | last page, link not committed  | redis > LINKED before                              | graph* | any      | paged
+g4  | link's commit half sent        | redis > LINKED half                                | graph* | any
+g4  | link committed, not heard      | redis < LINKED before                              | graph* | any
+g4  | late link, commit not heard    | ^ redis < LINKED before                            | graph* | any      | running
+g5  | removals only, page read       | mail < DELTA~REMOVED after                         | graph* | any      | left
+g5  | removals only, not committed   | mail < DELTA~REMOVED after; redis > COMMIT before  | graph* | any      | left
+g5  | removals only, answer unread   | mail < DELTA~REMOVED after; redis < COMMIT before  | graph* | any      | left
+g5  | empty page, not committed      | mail < LINK~EMPTY after; redis > COMMIT before     | graph  | any      | quiet
+g5  | empty page, answer unread      | mail < LINK~EMPTY after; redis < COMMIT before     | graph  | any      | quiet
+g6  | 410 unread                     | mail < LINK~EXPIRED before                         | graph* | any      | reset
+g6  | 410 read                       | mail < LINK~EXPIRED after                          | graph* | any      | reset
+g6  | in the new round               | mail < LINK~EXPIRED after; mail < VALUE half       | graph* | any      | reset
+g6  | new round, commit not heard    | mail < LINK~EXPIRED after; redis < COMMIT before   | graph* | any      | reset
+g7  | first change sent              | ^ mail > TOUCH after                               | graph* | acting   | running
+g7  | PATCH half sent                | mail > PATCH#2 half                                | graph* | MarkSeen
+g7  | PATCH done, answer lost        | mail < PATCH#3 before                              | graph* | MarkSeen
+g7  | move half sent                 | mail > TAKEN#2 half                                | graph* | Delete
+g7  | move done, answer lost         | mail < TAKEN#3 before                              | graph* | Delete
+g7  | move half sent                 | mail > TAKEN#2 half                                | graph* | Move
+g7  | move done, answer lost         | mail < TAKEN#3 before                              | graph* | Move
+g8  | own removal told, not settled  | mail < TAKEN#3 before cut; mail < LINK after       | graph* | Delete
+g8  | own removal told, not settled  | mail < TAKEN#3 before cut; mail < LINK after       | graph* | Move
+g8  | own removal told, settled      | ^ redis < SETTLE after; mail < DELTA~REMOVED after | graph* | Delete   | running
+g8  | own removal, not committed     | mail < DELTA~REMOVED after; redis > COMMIT before  | graph* | Move
+g8  | own removal, answer unread     | mail < DELTA~REMOVED after; redis < COMMIT before  | graph* | Delete
+g9  | token given, answer unread     | ^ login < TOKEN before                             | graph* | any
+g9  | token rotated, not stored      | ^ login < TOKEN after; redis > SEALED before       | graph* | any
+g9  | token stored, answer unread    | ^ redis < SEALED before                            | graph* | any
+g10 | link stored, not followed      | redis < LINKED after; mail > LINK before           | graph* | any
+g10 | next round read                | redis < LINKED after; mail < LINK after            | graph* | any
 """
 
 

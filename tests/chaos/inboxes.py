@@ -193,10 +193,11 @@ class GraphInbox:
         return child_environment(self._addresses, {**os.environ, **given})
 
     def fill(self, mails: Iterable[bytes], *, read: int = 0) -> None:
-        for raw in mails:
-            self.number(self.mailbox.deliver(raw))
-        for id_ in self.mailbox.ids()[:read]:
-            self.mailbox.mark(id_, read=True)
+        with self.mailbox.lock:  # all of them at once, for whoever polls
+            for raw in mails:
+                self.mailbox.deliver(raw)
+            for id_ in self.mailbox.ids()[:read]:
+                self.mailbox.mark(id_, read=True)
 
     def mails(self, folder: str = INBOX) -> dict[int, checker.Original]:
         with self.mailbox.lock:

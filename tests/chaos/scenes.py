@@ -80,8 +80,13 @@ def run_case(case: Case, rooms: Rooms, rng: random.Random) -> Verdict:
             prepare(case, stopped)
             if case.fault == "Redis restored":
                 strikes_store.copy_made(stopped)
+            if case.point.prepared == "running":
+                let_poll(stopped.world)
             stopped.trap.set(*case.point.steps)
-            stopped.world.start("pod-1")
+            if case.point.prepared == "running":
+                stopped.world.fill(SMALL // 2, rng, large=LARGE)
+            else:
+                stopped.world.start("pod-1")
             assert stopped.trap.wait(), (
                 f"the point was not hit, nothing fits {stopped.trap.waits_for}: {stopped.world.told()}"
             )
@@ -123,7 +128,7 @@ def prepare(case: Case, stopped: Scene) -> None:
         made.again = set(made.originals)
         made.requests = {"refetch": "since:2000-01-01#1"}
         return
-    if prepared == "quiet":
+    if prepared in ("quiet", "running"):
         made.kept = set(made.originals)
         return
     if prepared == "left":
@@ -175,11 +180,16 @@ def finish(stopped: Scene) -> Verdict:
     return verdict
 
 
+def let_poll(made: World, pod_uid: str = "pod-1") -> None:
+    """A fetcher has done everything that there is to do, and will look again."""
+    fetcher = made.start(pod_uid)
+    wait_until(lambda: fetcher.report().get("phase") == "Polling", what=f"{pod_uid} polls")
+
+
 def one_more_round(made: World) -> None:
     """What was done wrong in one round may come up in the next one only: a mail that is told of again, a lost link."""
-    fetcher = made.start("pod-7")
-    wait_until(lambda: fetcher.report().get("phase") == "Polling", what="a further round")
-    made.stop(fetcher)
+    let_poll(made, "pod-7")
+    made.stop(made.fetchers[0])
 
 
 def record(case: Case, verdict: Verdict, *, seconds: float) -> None:

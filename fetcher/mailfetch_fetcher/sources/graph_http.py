@@ -204,12 +204,15 @@ class GraphHttp:
 
     def _pieces(self, answer: requests.Response, most: int | None) -> Iterator[bytes]:
         length = 0
-        for piece in answer.iter_content(_PIECE):
-            self._alive()
-            length += len(piece)
-            if most is not None and length > most:
-                raise errors.odd(self._settings, f"sends an answer of more than {most} bytes")
-            yield piece
+        try:
+            for piece in answer.iter_content(_PIECE):
+                self._alive()
+                length += len(piece)
+                if most is not None and length > most:
+                    raise errors.odd(self._settings, f"sends an answer of more than {most} bytes")
+                yield piece
+        except OSError as e:  # a large mail is read by whoever stores it, not where the answer was asked for
+            raise errors.broken(self._settings, e) from e
 
     @contextlib.contextmanager
     def _place(self, places: threading.BoundedSemaphore) -> Iterator[None]:

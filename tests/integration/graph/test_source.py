@@ -110,6 +110,22 @@ def test_parts_make_the_mail(mailbox: Mailbox, source: GraphSource) -> None:
     assert [len(taken[one]) for one in ids] == list(sizes)
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_large_mail_that_is_cut_while_its_parts_are_stored(
+    graph: GraphFake, mailbox: Mailbox, source: GraphSource, chunked: bool
+) -> None:
+    """Whoever stores the parts is told of a broken connection as everywhere else."""
+    mailbox.deliver(b"x" * 250_000)
+    graph.fail("value", graph_faults.cut_body(150_001, chunked=chunked), times=None)
+    (window,) = source.discover("", known=nothing)
+    fetching = source.fetch(window.refs)  # which would say so itself if it were asked for more
+    item = next(fetching)
+    assert isinstance(item, Message)
+    assert item.parts is not None
+    with pytest.raises(SourceError, match="broke"):
+        list(item.parts)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_a_mail_that_is_told_twice_is_handed_out_once(
     graph: GraphFake, mailbox: Mailbox, source: GraphSource, seed: int
