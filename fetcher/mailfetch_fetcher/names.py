@@ -120,5 +120,6 @@ class Names:
             listed += [mail.name for mail in piece.mails]
             if returned:
                 returned(piece)
-        self._memory.pruned_at = self._clock.monotonic()
+        if returned or not self._source.lasting_names:
+            self._memory.pruned_at = self._clock.monotonic()
         return self._mailbox.prune(listed, now=int(self._clock.now().timestamp()))

@@ -146,6 +146,9 @@ class Quarantine:
         """This mail is in quarantine."""
         return ref in self._records
 
+    def name_of(self, ref: str) -> bytes:
+        return self._records[ref].name if ref in self._records else b""
+
     def refs(self) -> list[str]:
         """All that are in quarantine."""
         return sorted(self._records)

@@ -227,6 +227,9 @@ class Round:
         if isinstance(item, Fetched):
             committer.add(item.mail, cursor=None, released=[item.mail.ref])
         elif isinstance(item, Absent):
+            if name := self._quarantine.name_of(item.ref.key):
+                committer.drain()
+                self._mailbox.forget([name])
             committer.note(absent(item), cursor=None, released=[item.ref.key])
         else:
             committer.quarantine([self._quarantine.again(item)], cursor=None)

@@ -41,7 +41,7 @@ class Refused(SourceError):
     @property
     def not_found(self) -> bool:
         """What was asked for is not there."""
-        return self.status == 404
+        return self.status == 404 and self.code not in _BY_CODE
 
     @property
     def sync_lost(self) -> bool:

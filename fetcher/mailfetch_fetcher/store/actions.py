@@ -277,5 +277,5 @@ class Actions:
 
 def _deleted(outcome: Outcome) -> str:
     """The mail's number in the ledger if we deleted it, and the server said so (`store.md` 39 a)."""
-    ours = outcome.result == "done" and outcome.action.kind == "Delete" and not outcome.was_gone
+    ours = outcome.result == "done" and outcome.action.kind in ("Delete", "Move") and not outcome.was_gone
     return ledger_member(outcome.action.member) if ours else ""
