@@ -98,8 +98,8 @@ def _denied(settings: GraphSettings) -> _Advice:
         return _Advice(
             reason="AuthFailed",
             text="denies the app access to the mailbox '{mailbox}'; give it the Exchange role Application "
-            "Mail.ReadWrite for this mailbox (New-ManagementRoleAssignment; docs/providers/microsoft-365.md), and see that no "
-            "application access policy leaves the mailbox out; a change may take an hour or two",
+            "Mail.ReadWrite for this mailbox (New-ManagementRoleAssignment; docs/providers/microsoft-365.md), and "
+            "see that no application access policy leaves the mailbox out; a change may take an hour or two",
             pace=Pace.SLOW,
         )
     return _Advice(

@@ -154,9 +154,12 @@ class GraphHttp:
         self, method: str, path: str, token: str, headers: Mapping[str, str], body: bytes | None
     ) -> Iterator[requests.Response]:
         """An answer, whatever it says; it has its places until it was read."""
-        with self._place(self._places), self._place(_all_places):
-            with self._sent(method, path, token, headers, body) as answer:
-                yield answer
+        with (
+            self._place(self._places),
+            self._place(_all_places),
+            self._sent(method, path, token, headers, body) as answer,
+        ):
+            yield answer
 
     def _good(self, answer: requests.Response) -> requests.Response:
         if not 200 <= answer.status_code < 300:

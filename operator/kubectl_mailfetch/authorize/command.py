@@ -101,7 +101,7 @@ def authorize(objects: Objects, options: Options, desk: Desk) -> None:
     plan = make_plan(connection, namespace=namespace)
     client = _client(objects, given, plan)
     present = objects.find_secret(namespace, plan.token_secret)
-    check_replaceable(present, plan, overwrite=options.overwrite)
+    check_replaceable(present, plan, connection=saved, overwrite=options.overwrite)
     trial = build_secret("-", plan, present=present, connection=saved)
     objects.write_secret(trial, exists=present is not None, dry_run=True)  # before somebody signs in for nothing
     granted = _sign_in(plan, client, options, desk)

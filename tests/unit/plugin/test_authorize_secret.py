@@ -48,13 +48,13 @@ def test_of_a_foreign_secret_only_the_key_is_set() -> None:
 def test_foreign_secrets_are_refused_unless_asked_for() -> None:
     foreign = present(labels={"app.kubernetes.io/managed-by": "Helm"})
     with pytest.raises(PluginError, match=r"Helm made it(.|\n)*authorize support -n helpdesk --overwrite") as caught:
-        check_replaceable(foreign, plan(), overwrite=False)
+        check_replaceable(foreign, plan(), connection=None, overwrite=False)
     assert caught.value.code is Exit.USAGE
-    check_replaceable(foreign, plan(), overwrite=True)
-    check_replaceable(present(labels=OURS), plan(), overwrite=False)
-    check_replaceable(None, plan(), overwrite=False)
+    check_replaceable(foreign, plan(), connection=None, overwrite=True)
+    check_replaceable(present(labels=OURS), plan(), connection=None, overwrite=False)
+    check_replaceable(None, plan(), connection=None, overwrite=False)
     with pytest.raises(PluginError, match="somebody else made it"):
-        check_replaceable(present(), plan(), overwrite=False)
+        check_replaceable(present(), plan(), connection=None, overwrite=False)
 
 
 def test_texts_of_a_secret() -> None:
