@@ -33,6 +33,8 @@ def storm(world: StormWorld, rng: random.Random, chosen: tuple[Fault, ...], *, m
         fault(world, rng)
     world.wait_until_done()
     world.check_now()
+    for proxy in (world.mail_proxy, world.redis_proxy):
+        proxy.call_off()  # a lease cannot be given back over a link that breaks again and again
     world.judge()
 
 

@@ -59,6 +59,12 @@ class FaultProxy(Forwarder[_Pair]):
         with self._lock:
             self._pattern = pattern
 
+    def call_off(self) -> None:
+        """Cuts and lost replies that did not come until now do not come any more."""
+        with self._lock:
+            self._cut.clear()
+            self._pattern = b""
+
     def freeze(self) -> None:
         """Nothing passes any more, but nothing is closed either; `thaw` lets it pass."""
         self._open.clear()

@@ -127,7 +127,7 @@ class Life:
         self._leases.remove(self._lease)
         if self._writer:
             if release and not self._lease.lost:
-                self._release(self._writer)
+                self._writer.link = self._release(self._writer.link)
             self._writer.close()
         if self._actions:
             self._actions.close()
@@ -178,7 +178,7 @@ class Life:
                 clock=self._clock,
             )
         except BaseException:
-            link.close()
+            self._release(link).close()  # the lease may be ours without our having heard of it
             raise
         self._lease.target = self._locate()
         self._lease.answered(1, asked=asked)
@@ -190,11 +190,15 @@ class Life:
         self._actions.call(*self._lease.renewal(run_id=link.run_id))
         return state
 
-    def _release(self, writer: Writer) -> None:
-        with contextlib.suppress(StoreError, redis.ResponseError):
-            if writer.link.dead:
-                writer.link = Link(self._locate(), timeout=2.0)
-            writer.link.call(*scripts.evaluate(scripts.RELEASE, keys=[self._keys.lease], args=[str(self._owner)]))
+    def _release(self, link: Link) -> Link:
+        """Gives the lease back, if it is ours; returns a link that lives, if there is one."""
+        for _ in range(2):  # the link may break just now; else another pod would have to wait
+            with contextlib.suppress(StoreError, redis.ResponseError):
+                if link.dead:
+                    link = Link(self._locate(), timeout=2.0)
+                link.call(*scripts.evaluate(scripts.RELEASE, keys=[self._keys.lease], args=[str(self._owner)]))
+                break
+        return link
 
     def _make_writer(self, link: Link, state: State, tip: str) -> Writer:
         return Writer(

@@ -12,6 +12,7 @@ from mailfetch_fetcher.store.read import read_state
 from mailfetch_fetcher.store.state import Wish
 from mailfetch_fetcher.store.target import parse_target
 from tests.integration.store.helpers import IDENTITY, KEYS, STREAM, Store, batch, mail, open_new
+from tests.servers.proxy import FaultProxy
 
 
 def test_a_new_state_has_every_field_of_the_state_machine(store: Store) -> None:
@@ -44,6 +45,26 @@ def test_taking_over_goes_on_where_the_other_stopped(store: Store) -> None:
     assert state.seq == first.state.seq + 1
     assert state.hash_key == first.state.hash_key
     assert state.went_back == 0
+
+
+def test_a_lease_that_was_taken_without_our_hearing_of_it_is_given_back(store: Store, proxy: FaultProxy) -> None:
+    open_new(store.mailbox())
+    other = store.mailbox(url=f"redis://127.0.0.1:{proxy.port}")
+    proxy.lose_reply_to(b"'epoch', 1")
+    with pytest.raises(StoreError):
+        open_new(other)
+    assert proxy.faults == 1
+    assert store.state()["epoch"] == "2"  # it was taken
+    other.close(release=True)
+    assert store.client.get(KEYS.lease) is None
+
+
+def test_a_lease_is_given_back_although_the_link_breaks_just_then(store: Store, proxy: FaultProxy) -> None:
+    mailbox = store.opened(url=f"redis://127.0.0.1:{proxy.port}")
+    proxy.cut_after(0, "to_server")
+    mailbox.close(release=True)
+    assert proxy.faults == 1
+    assert store.client.get(KEYS.lease) is None
 
 
 def test_a_store_that_went_back_is_reported(store: Store) -> None:
