@@ -1,39 +1,36 @@
 """Entry point of `kubectl mailfetch`. Importing this is cheap: pykube and rich are imported inside the commands."""
 
 import sys
-import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from kubectl_mailfetch.enable import Talk
 from kubectl_mailfetch.errors import Exit, PluginError
+from kubectl_mailfetch.options import (
+    EPILOG,
+    AllNamespaces,
+    Context,
+    Kubeconfig,
+    Name,
+    Namespace,
+    Output,
+    Timeout,
+    Yes,
+    connect,
+    talk,
+)
 from kubectl_mailfetch.output import Format
 
-if TYPE_CHECKING:
-    from kubectl_mailfetch.kube import Cluster
-
-_EPILOG = (
-    "Exit codes: 0 done; 1 error, or the connection fails; 2 wrong usage; 3 no such MailConnection; 4 the cluster"
-    " cannot be reached, refuses you or has no CRD; 5 you answered no; 6 it did not happen within --timeout."
-)
 app = typer.Typer(
     help="Look after MailConnections: which mailboxes are downloaded, how they are, and whether they may.",
-    epilog=_EPILOG,
+    epilog=EPILOG,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,  # plain help: rich would cost more than all the rest
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Name = Annotated[str, typer.Argument(help="Name of the MailConnection.", show_default=False)]
-Namespace = Annotated[str, typer.Option("-n", "--namespace", help="Namespace. Default: the context's.")]
-Context = Annotated[str, typer.Option("--context", help="Context of the kubeconfig. Default: the current one.")]
-Kubeconfig = Annotated[str, typer.Option("--kubeconfig", help="Path of the kubeconfig. Default: as kubectl.")]
-Output = Annotated[Format, typer.Option("-o", "--output", help="How to print.")]
-Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask. Needed where there is no terminal.")]
 
 # Of `authorize`.
 File = Annotated[str, typer.Option("-f", "--file", help="Manifest of a connection that is not saved yet.")]
@@ -47,25 +44,24 @@ Check = Annotated[bool, typer.Option(help="See whether the account may open the 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Set the key of a token Secret of somebody else.")]
 
 
-@app.command("list", epilog=_EPILOG)
+@app.command("list", epilog=EPILOG)
 def list_(
     term: Annotated[
         str,
         typer.Argument(help="Only those with this text in name, description, host, user name or shared mailbox."),
     ] = "",
     namespace: Namespace = "",
-    all_namespaces: Annotated[bool, typer.Option("-A", "--all-namespaces", help="In all namespaces.")] = False,
+    all_namespaces: AllNamespaces = False,
     output: Output = Format.table,
     context: Context = "",
     kubeconfig: Kubeconfig = "",
 ) -> None:
     """List MailConnections, or search them."""
     from kubectl_mailfetch import output as printer
-    from kubectl_mailfetch.kube import connect
     from kubectl_mailfetch.model import Connection, matches
     from kubectl_mailfetch.rows import listing
 
-    cluster = connect(option=kubeconfig, context=context)
+    cluster = connect(kubeconfig, context)
     where = None if all_namespaces else namespace or cluster.namespace
     found = [c for c in map(Connection, cluster.list(where)) if matches(c, term)]
     found.sort(key=lambda c: (c.namespace, c.name))
@@ -82,7 +78,7 @@ def list_(
         typer.echo(f"No MailConnections{f' with {term!r}' if term else ''} {place}.", err=True)
 
 
-@app.command(epilog=_EPILOG)
+@app.command(epilog=EPILOG)
 def status(
     name: Name,
     namespace: Namespace = "",
@@ -92,11 +88,10 @@ def status(
 ) -> None:
     """How one MailConnection is, why, and what to do. With -o wide all conditions as well."""
     from kubectl_mailfetch import output as printer
-    from kubectl_mailfetch.kube import connect
     from kubectl_mailfetch.model import Connection
     from kubectl_mailfetch.page import status_page
 
-    cluster = connect(option=kubeconfig, context=context)
+    cluster = connect(kubeconfig, context)
     raw = cluster.get(namespace or cluster.namespace, name)
     connection = Connection(raw)
     if output is Format.name:
@@ -108,13 +103,13 @@ def status(
         printer.print_page(page, out=printer.console())
 
 
-@app.command(epilog=_EPILOG)
+@app.command(epilog=EPILOG)
 def enable(
     name: Name,
     namespace: Namespace = "",
     yes: Yes = False,
     wait: Annotated[bool, typer.Option(help="Wait until it downloads, fails, or needs your acknowledgement.")] = True,
-    timeout: Annotated[float, typer.Option(min=0, help="How many seconds to wait at most.")] = 120,
+    timeout: Timeout = 120,
     context: Context = "",
     kubeconfig: Kubeconfig = "",
 ) -> None:
@@ -124,12 +119,12 @@ def enable(
     """
     from kubectl_mailfetch.enable import enable as run
 
-    cluster = _connect(kubeconfig, context)
+    cluster = connect(kubeconfig, context)
     where = namespace or cluster.namespace
-    run(objects=cluster, namespace=where, name=name, talk=_talk(yes=yes, timeout=timeout), wait=wait)
+    run(objects=cluster, namespace=where, name=name, talk=talk(yes=yes, timeout=timeout), wait=wait)
 
 
-@app.command(epilog=_EPILOG)
+@app.command(epilog=EPILOG)
 def disable(
     name: Name,
     namespace: Namespace = "",
@@ -139,11 +134,11 @@ def disable(
     """Stop a MailConnection. What was downloaded stays, and so does the place where it continues."""
     from kubectl_mailfetch.enable import disable as run
 
-    cluster = _connect(kubeconfig, context)
-    run(objects=cluster, namespace=namespace or cluster.namespace, name=name, talk=_talk(yes=True, timeout=0))
+    cluster = connect(kubeconfig, context)
+    run(objects=cluster, namespace=namespace or cluster.namespace, name=name, talk=talk(yes=True, timeout=0))
 
 
-@app.command(epilog=_EPILOG)
+@app.command(epilog=EPILOG)
 def authorize(
     name: Annotated[
         str, typer.Argument(help="Name of the MailConnection; with -f only needed if the file has several.")
@@ -171,7 +166,7 @@ def authorize(
     from kubectl_mailfetch.authorize.command import Desk, Options
     from kubectl_mailfetch.authorize.command import authorize as run
 
-    cluster = _connect(kubeconfig, context)
+    cluster = connect(kubeconfig, context)
     options = Options(
         name=name,
         namespace=namespace,
@@ -188,7 +183,7 @@ def authorize(
     run(cluster, options, Desk(say=typer.echo, open=open_browser, now=lambda: datetime.now(UTC)))
 
 
-@app.command(epilog=_EPILOG)
+@app.command(epilog=EPILOG)
 def version() -> None:
     """Print the version of the plugin."""
     from importlib.metadata import version as installed
@@ -203,40 +198,3 @@ def main() -> None:
     except PluginError as e:
         typer.echo(f"error: {e.message}", err=True)
         sys.exit(int(e.code))
-
-
-def _connect(kubeconfig: str, context: str) -> "Cluster":
-    from kubectl_mailfetch.kube import connect
-
-    return connect(option=kubeconfig, context=context)
-
-
-def _talk(*, yes: bool, timeout: float) -> Talk:
-    from kubectl_mailfetch import output as printer
-
-    spent = 0.0  # seconds of waiting only: a person may think as long as they like
-
-    def ask(question: str) -> bool:
-        if yes:
-            return True
-        if not sys.stdin.isatty():
-            raise PluginError(
-                f"would have to ask: {question}\nStandard input is not a terminal; use --yes.", code=Exit.USAGE
-            )
-        return typer.confirm(question)
-
-    def pause() -> bool:
-        nonlocal spent
-        if spent >= timeout:
-            return False
-        time.sleep(min(1.0, timeout - spent))
-        spent += 1.0
-        return True
-
-    return Talk(
-        say=typer.echo,
-        show=lambda lines: printer.print_page(lines, out=printer.console()),
-        ask=ask,
-        now=lambda: datetime.now(UTC),
-        pause=pause,
-    )
