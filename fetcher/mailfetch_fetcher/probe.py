@@ -15,6 +15,7 @@ from mailfetch_fetcher.connect import make_source
 from mailfetch_fetcher.contract import probe as contract
 from mailfetch_fetcher.contract import secrets
 from mailfetch_fetcher.contract.assignment import Assignment, decode, fingerprint
+from mailfetch_fetcher.contract.identity import mailbox_identity
 from mailfetch_fetcher.contract.keys import StreamKeys
 from mailfetch_fetcher.contract.probe import ProbeResult, Step, StepName, StoreState
 from mailfetch_fetcher.contract.report import Problem
@@ -55,7 +56,16 @@ class Steps:
 
 
 def examine(a: Assignment, *, cluster_id: str, secrets: Path, redis: Path, clock: Clock) -> ProbeResult:
-    """Tests the way to the mailbox, then counts against the checkpoint in Redis. Never raises `FetchError`."""
+    """Tests the way to the mailbox, then counts against the checkpoint in Redis. Never raises `FetchError`.
+
+    Args:
+        a: The connection. Without an identity, as `kubectl mailfetch test -f` makes it, that of its spec.
+        cluster_id: The cluster; empty if who asks does not know it: then a state of any cluster is read.
+        secrets: Directory of the mounted Secrets.
+        redis: Directory of the mounted Redis Secret.
+        clock: The clock.
+    """
+    a = a if a.identity else msgspec.structs.replace(a, identity=mailbox_identity(a.spec))
     steps = Steps(clock)
     now = rfc3339(clock.now())
     result = ProbeResult(uid=a.uid, fingerprint=fingerprint(a), time=now)
@@ -80,7 +90,7 @@ def _look(
             raise
         target = redis_target(redis, namespace=a.namespace)
         state = read_state(target, keys)
-        if state and state.cluster_id != cluster_id:
+        if state and cluster_id and state.cluster_id != cluster_id:
             raise FetchError(
                 "InvalidConfiguration",
                 f"this Redis already holds connection {a.name} of another cluster (id {state.cluster_id}); "

@@ -13,8 +13,8 @@ import requests
 
 from kubectl_mailfetch import kubeconfig
 from kubectl_mailfetch.errors import Exit, PluginError
+from kubectl_mailfetch.model import VERSION
 
-VERSION = "mailfetch.dev/v1alpha1"
 PLURAL = "mailconnections"
 MANAGER = "kubectl-mailfetch"
 _TIMEOUT = 30.0
@@ -83,6 +83,49 @@ class Cluster:
             params={"fieldManager": MANAGER},
             headers={"Content-Type": "application/merge-patch+json"},
             data=json.dumps({"metadata": {"annotations": dict(annotations)}}),
+        )
+
+    def check(self, connection: Mapping[str, Any], *, exists: bool) -> dict[str, Any]:
+        """The connection with its defaults, as the API server would save it; nothing is saved."""
+        namespace, name = connection["metadata"]["namespace"], connection["metadata"]["name"]
+        return self._call(
+            self._client.put if exists else self._client.post,
+            doing=f"save MailConnection {name} in namespace {namespace}",
+            namespace=namespace,
+            url=f"{PLURAL}/{name}" if exists else PLURAL,
+            params={"fieldManager": MANAGER, "dryRun": "All", "fieldValidation": "Strict"},
+            headers={"Content-Type": "application/json"},
+            data=json.dumps(connection),
+        )
+
+    def read(self, version: str, namespace: str, url: str, *, what: str, **params: str) -> dict[str, Any]:
+        """Any object, or a list."""
+        doing = f"read {what} in namespace {namespace}"
+        return self._call(self._client.get, doing=doing, version=version, namespace=namespace, url=url, params=params)
+
+    def create(self, manifest: Mapping[str, Any], *, plural: str) -> dict[str, Any]:
+        """Creates an object of any kind."""
+        namespace = manifest["metadata"]["namespace"]
+        return self._call(
+            self._client.post,
+            doing=f"create the {manifest['kind']} {manifest['metadata']['name']} in namespace {namespace}",
+            version=manifest["apiVersion"],
+            namespace=namespace,
+            url=plural,
+            params={"fieldManager": MANAGER},
+            headers={"Content-Type": "application/json"},
+            data=json.dumps(manifest),
+        )
+
+    def delete(self, version: str, namespace: str, url: str, *, what: str) -> None:
+        """Deletes an object; what it owns follows."""
+        self._call(
+            self._client.delete,
+            doing=f"delete {what} in namespace {namespace}",
+            version=version,
+            namespace=namespace,
+            url=url,
+            params={"propagationPolicy": "Background"},
         )
 
     def _call(self, method: Callable[..., Any], *, doing: str, **kwargs: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from kubectl_mailfetch import requests_cli, trial_cli
 from kubectl_mailfetch.errors import Exit, PluginError
 from kubectl_mailfetch.options import (
     EPILOG,
@@ -189,6 +190,10 @@ def version() -> None:
     from importlib.metadata import version as installed
 
     typer.echo(installed("mailfetch"))
+
+
+requests_cli.register(app)
+trial_cli.register(app)
 
 
 def main() -> None:

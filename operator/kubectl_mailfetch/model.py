@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+GROUP = "mailfetch.dev"
+VERSION = "mailfetch.dev/v1alpha1"
 ENABLE = "mailfetch.dev/enable"
 ACKNOWLEDGE = "mailfetch.dev/acknowledge"
 TEST = "mailfetch.dev/test"

@@ -30,6 +30,7 @@ Context = Annotated[str, typer.Option("--context", help="Context of the kubeconf
 Kubeconfig = Annotated[str, typer.Option("--kubeconfig", help="Path of the kubeconfig. Default: as kubectl.")]
 Output = Annotated[Format, typer.Option("-o", "--output", help="How to print.")]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask. Needed where there is no terminal.")]
+Wait = Annotated[bool, typer.Option(help="Wait until it is done, and show what came of it.")]
 Timeout = Annotated[float, typer.Option(min=0, help="How many seconds to wait at most.")]
 
 
@@ -44,12 +45,13 @@ def connect(kubeconfig: str, context: str) -> "Cluster":
     return run(option=kubeconfig, context=context)
 
 
-def talk(*, yes: bool, timeout: float) -> Talk:
+def talk(*, yes: bool, timeout: float, aside: bool = False) -> Talk:
     """The person at this terminal.
 
     Args:
         yes: Nothing is asked; all is agreed to.
         timeout: Seconds that may be spent waiting.
+        aside: What is said goes to standard error: standard output is for a program.
     """
     from kubectl_mailfetch import output as printer
 
@@ -73,7 +75,7 @@ def talk(*, yes: bool, timeout: float) -> Talk:
         return True
 
     return Talk(
-        say=typer.echo,
+        say=lambda text: typer.echo(text, err=aside),
         show=lambda lines: printer.print_page(lines, out=printer.console()),
         ask=ask,
         now=lambda: datetime.now(UTC),

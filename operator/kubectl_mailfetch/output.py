@@ -87,6 +87,11 @@ def print_objects(values: Sequence[Mapping[str, Any]], form: Format, *, out: IO[
     _dump({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": items}, form, out)
 
 
+def print_value(value: Mapping[str, Any], form: Format, *, out: IO[str]) -> None:
+    """What is no object of Kubernetes."""
+    _dump(value, form, out)
+
+
 def print_names(connections: Sequence[Connection], *, out: IO[str]) -> None:
     """One `mailconnection.mailfetch.dev/NAME` a line."""
     out.write("".join(f"{RESOURCE}/{c.name}\n" for c in connections))

@@ -34,7 +34,7 @@ def tone(connection: Connection) -> Tone:
 def status_page(connection: Connection, *, now: datetime, wide: bool = False) -> list[Line]:
     """The whole page."""
     lines = [*_state(connection, now), *_advisory(connection), *_mailbox(connection)]
-    lines += [*estimate_lines(connection, now=now), *_gate(connection), *_fetch(connection, now)]
+    lines += [*estimate_lines(connection, now=now), *_gate(connection), *fetch_lines(connection, now=now)]
     return [*lines, *_after(connection), *_conditions(connection, now)] if wide else [*lines, *_after(connection)]
 
 
@@ -122,7 +122,8 @@ def _gate(c: Connection) -> Iterator[Line]:
             yield Line(command=acknowledge_command(c, value))
 
 
-def _fetch(c: Connection, now: datetime) -> Iterator[Line]:
+def fetch_lines(c: Connection, *, now: datetime) -> Iterator[Line]:
+    """How the download goes: backlog, counters, last error."""
     yield Line(label="Download")
     done, total = c.number("status", "progress", "done"), c.number("status", "progress", "total")
     if total:

@@ -23,8 +23,8 @@ from tests.unit.plugin.test_output import MANY
 print_listing(listing(MANY, now=NOW, wide=False, namespaces=True), MANY, out=console(), wide=False)
 """
 ASK = """
-from kubectl_mailfetch.main import _talk
-print("answer:", _talk(yes=False, timeout=0).ask("Enable support?"))
+from kubectl_mailfetch.options import talk
+print("answer:", talk(yes=False, timeout=0).ask("Enable support?"))
 """
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
