@@ -24,6 +24,11 @@ def by_mailbox(namespace: str, identity: str) -> Hashable:
     return "mailbox", namespace, identity
 
 
+def by_namespace(namespace: str) -> Hashable:
+    """All connections of a namespace."""
+    return "namespace", namespace
+
+
 def by_stream(namespace: str, stream: str) -> Hashable:
     """Connections that write into a stream."""
     return "stream", namespace, stream
@@ -35,6 +40,7 @@ def keys(obj: Mapping[str, Any]) -> Iterator[Hashable]:
     namespace = meta["namespace"]
     if obj["kind"] == names.KIND:
         connection = Connection.from_object(obj)
+        yield by_namespace(namespace)
         if connection.spec:
             yield by_fetcher(namespace, wanted_fetcher(connection))
             yield by_mailbox(namespace, connection.identity)

@@ -24,7 +24,7 @@ Manifest = dict[str, Any]
 
 
 class Key(NamedTuple):
-    """What the work queue holds; `kind` is `connection` or `fetcher`."""
+    """What the work queue holds; `kind` is `connection`, `fetcher` or `tools`."""
 
     kind: str
     namespace: str
@@ -231,6 +231,7 @@ class Config:
         image: Image of fetchers and probes (the operator's own).
         cluster_id: UID of the kube-system namespace, or a value of the chart.
         resources: Resources of fetcher and probe containers, unless a dedicated connection has its own.
+        tools_resources: Resources of the tools' container.
         version: For the label `app.kubernetes.io/version`.
     """
 
@@ -240,6 +241,7 @@ class Config:
     pull_policy: str = "IfNotPresent"
     pull_secrets: tuple[str, ...] = ()
     resources: Mapping[str, Any] = field(default_factory=dict)
+    tools_resources: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

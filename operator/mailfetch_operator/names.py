@@ -36,6 +36,9 @@ PROBE_APP: Final = "mailfetch-probe"
 PURGE_APP: Final = "mailfetch-purge"
 """Values of `APP_LABEL` that tell the Jobs of a connection apart."""
 
+TOOLS: Final = "mailfetch-tools"
+"""Name of the StatefulSet by which people see the queue and the log of a namespace, and its pod's `APP_LABEL`."""
+
 MANAGED: Final = {"app.kubernetes.io/managed-by": "mailfetch-operator", "app.kubernetes.io/part-of": "mailfetch"}
 
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"

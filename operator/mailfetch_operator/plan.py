@@ -17,6 +17,7 @@ from mailfetch_operator import gate as gates
 from mailfetch_operator import names
 from mailfetch_operator.desired.fetcher import build_configmap, build_deployment
 from mailfetch_operator.desired.probe import build_probe_job
+from mailfetch_operator.desired.tools import build_tools
 from mailfetch_operator.model import Config, Connection, EventPlan, FetcherKey, Manifest, Refusal, World
 from mailfetch_operator.removal import Removal, finalizer, plan_removal
 from mailfetch_operator.status import probing as probes
@@ -31,6 +32,10 @@ POOL_LIMIT = 200
 """Connections of one fetcher."""
 POOL_BYTES = 600_000
 """Bytes of their specs together. A ConfigMap holds 1 MiB; if it is refused, nothing can be taken out of it either."""
+
+TOOLS_OWNERS = 5
+"""The oldest connections own the tools of their namespace. Not all: there may be thousands, and each that comes or goes
+would be a write. If the owners go while the operator is away, the tools are made anew when it is back."""
 
 _QUIET = 40.0
 """Seconds without contact (a long poll takes 30) after which it is worth looking again before it counts as lost."""
@@ -124,6 +129,15 @@ def plan_fetcher(
         build_deployment(key, assignments, owners, config),
     )
     return FetcherPlan(apply=children)
+
+
+def plan_tools(namespace: str, connections: Sequence[Connection], config: Config) -> Manifest | None:
+    """The tools of a namespace; None if nobody needs them. `connections` are all of the namespace, in any order.
+
+    One that is being deleted does not count: with foreground deletion it would take its child along at once.
+    """
+    owners = sorted((c for c in connections if not c.deleting), key=_age)[:TOOLS_OWNERS]
+    return build_tools(namespace, owners, config) if owners else None
 
 
 def placement(connection: Connection, connections: Sequence[Connection]) -> FetcherKey | Refusal:

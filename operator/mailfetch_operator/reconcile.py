@@ -1,8 +1,9 @@
 """Reconciling: gather what is known, ask the plan, apply what it says.
 
-There are two kinds of keys. A *connection* gets its status and probe Jobs; what it has to do is then remembered here
-and handed to its *fetcher*, whose ConfigMap and Deployment serve many connections. Every step may be the last one
-before a crash: the next start plans again from the objects and comes to the same end.
+There are three kinds of keys. A *connection* gets its status and probe Jobs; what it has to do is then remembered here
+and handed to its *fetcher*, whose ConfigMap and Deployment serve many connections. The *tools* are one StatefulSet for
+a namespace. Every step may be the last one before a crash: the next start plans again from the objects and comes to the
+same end.
 
 The order within a connection is a promise: an assignment is given only after the status that it relies on (approval,
 state id) was written, and is taken away before. A status is written only over the one that it was planned from, so that
@@ -80,6 +81,9 @@ class Reconciler:
         if key.kind == "fetcher":
             await self._fetchers.work(FetcherKey(namespace=key.namespace, name=key.name))
             return None
+        if key.kind == "tools":
+            await self._tools(key.namespace)
+            return None
         obj = self.cache.get(CONNECTION.kind, key.namespace, key.name)
         if obj is None:
             self._forget(key)
@@ -100,6 +104,10 @@ class Reconciler:
         self._parsed[uid] = (version, parsed)
         return parsed
 
+    def all_of(self, namespace: str) -> list[Connection]:
+        """All connections of a namespace."""
+        return [self.connection(o) for o in self.cache.find(index.by_namespace(namespace))]
+
     def same_pool(self, namespace: str, fetcher: str) -> list[Connection]:
         """All connections that want to be served by a fetcher."""
         return [self.connection(o) for o in self.cache.find(index.by_fetcher(namespace, fetcher))]
@@ -112,6 +120,17 @@ class Reconciler:
         """All connections that write into its stream, and itself."""
         found = self.cache.find(index.by_stream(connection.namespace, connection.stream))
         return [self.connection(o) for o in found]
+
+    async def _tools(self, namespace: str) -> None:
+        """Makes the tools of a namespace what they should be, or deletes them."""
+        wanted = plan.plan_tools(namespace, self.all_of(namespace), self.config)
+        if wanted is None:
+            await self.children.remove_tools(namespace)
+            return
+        try:
+            await self.children.ensure(wanted)
+        except NamespaceEndsError:
+            logger.info("the tools of %s are not made: the namespace is being deleted", namespace)
 
     async def _connection(self, key: Key, obj: Object) -> float:
         connection = self.connection(obj)

@@ -17,7 +17,7 @@ from typing import Any
 from mailfetch_operator import index, names
 from mailfetch_operator.api.children import Children
 from mailfetch_operator.api.client import Api, ApiError, NotFoundError
-from mailfetch_operator.api.kinds import CONFIG_MAP, CONNECTION, DEPLOYMENT, POD, WATCHED, Kind
+from mailfetch_operator.api.kinds import CONFIG_MAP, CONNECTION, DEPLOYMENT, POD, STATEFUL_SET, WATCHED, Kind
 from mailfetch_operator.cache import Cache
 from mailfetch_operator.events import Events
 from mailfetch_operator.liveness import Liveness
@@ -114,6 +114,7 @@ class Operator:
             pull_policy=settings.fetcher_image_pull_policy,
             pull_secrets=settings.fetcher_pull_secrets,
             resources=settings.fetcher_resources,
+            tools_resources=settings.tools_resources,
         )
 
     async def _list(self, path: str, *, silent: bool = False) -> None:
@@ -156,6 +157,8 @@ class Operator:
     def _enqueue_all(self) -> None:
         for obj in self._cache.all(CONNECTION.kind):
             self._queue.add(_key(obj))
+        for obj in (*self._cache.all(CONNECTION.kind), *self._cache.all(STATEFUL_SET.kind)):
+            self._queue.add(_tools_key(obj))
         # After the connections, so that what they decide is known when their fetchers' turn comes.
         for kind in (DEPLOYMENT, CONFIG_MAP):
             for obj in self._cache.all(kind.kind):
@@ -172,6 +175,8 @@ class Operator:
         if obj["kind"] == CONNECTION.kind:
             self._connection_changed(before, after)
             return
+        if obj["kind"] == STATEFUL_SET.kind:
+            self._queue.add(_tools_key(obj))
         if name := _label(obj, names.CONNECTION_LABEL):
             self._queue.add(Key("connection", namespace, name))
         if fetcher := _label(obj, names.FETCHER_LABEL):
@@ -187,6 +192,7 @@ class Operator:
         self._queue.add(_key(obj))
         if before and after and asked(before) == asked(after):
             return
+        self._queue.add(_tools_key(obj))
         # Others may depend on it: they mean the same mailbox, or wait for room in a pool.
         namespace = obj["metadata"]["namespace"]
         for identity in {self._reconciler.connection(one).identity for one in (before, after) if one}:
@@ -213,6 +219,10 @@ class Operator:
 
 def _key(obj: Object) -> Key:
     return Key("connection", obj["metadata"]["namespace"], obj["metadata"]["name"])
+
+
+def _tools_key(obj: Object) -> Key:
+    return Key("tools", obj["metadata"]["namespace"], names.TOOLS)
 
 
 def _label(obj: Object, name: str) -> str:

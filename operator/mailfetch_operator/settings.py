@@ -25,6 +25,7 @@ class Settings:
     fetcher_image_pull_policy: str = "IfNotPresent"
     fetcher_pull_secrets: tuple[str, ...] = ()
     fetcher_resources: Mapping[str, Any] = field(default_factory=dict)
+    tools_resources: Mapping[str, Any] = field(default_factory=dict)
     cluster_id: str = ""
     http_port: int = 8080
     liveness_port: int = 8081
@@ -43,6 +44,7 @@ OPTIONS: tuple[tuple[str, str, str], ...] = (
     ("fetcher-image-pull-policy", "IfNotPresent", "Always, IfNotPresent or Never"),
     ("fetcher-pull-secrets", "", "names of image pull Secrets of fetchers, separated by commas"),
     ("fetcher-resources", "", 'resources of shared fetchers as JSON: {"requests": {...}, "limits": {...}}'),
+    ("tools-resources", "", "resources of the tools of a namespace, in the same way"),
     ("cluster-id", "", "tells apart clusters that share a Redis; empty: UID of kube-system (cluster mode only)"),
     ("http-port", "8080", "port of /metrics"),
     ("liveness-port", "8081", "port of /healthz"),
@@ -81,7 +83,8 @@ def read(*, environ: Mapping[str, str], argv: Sequence[str]) -> Settings:
         fetcher_image=raw["fetcher_image"],
         fetcher_image_pull_policy=_one_of(raw, "fetcher-image-pull-policy", ("Always", "IfNotPresent", "Never")),
         fetcher_pull_secrets=_names(raw["fetcher_pull_secrets"]),
-        fetcher_resources=_resources(raw["fetcher_resources"]),
+        fetcher_resources=_resources(raw, "fetcher-resources"),
+        tools_resources=_resources(raw, "tools-resources"),
         cluster_id=raw["cluster_id"],
         http_port=_port(raw, "http-port"),
         liveness_port=_port(raw, "liveness-port"),
@@ -116,11 +119,11 @@ def _port(raw: Mapping[str, str], name: str) -> int:
     return int(value)
 
 
-def _resources(text: str) -> dict[str, Any]:
+def _resources(raw: Mapping[str, str], name: str) -> dict[str, Any]:
     try:
-        value = json.loads(text or "{}")
+        value = json.loads(raw[name.replace("-", "_")] or "{}")
     except ValueError as e:
-        raise SettingsError(f"MAILFETCH_FETCHER_RESOURCES is not JSON: {e}") from e
+        raise SettingsError(f"{_variable(name)} is not JSON: {e}") from e
     good = isinstance(value, dict) and set(value) <= {"requests", "limits"}
-    _require(good, 'MAILFETCH_FETCHER_RESOURCES: write it as in {"requests": {"memory": "128Mi"}, "limits": {}}')
+    _require(good, f'{_variable(name)}: write it as in {{"requests": {{"memory": "128Mi"}}, "limits": {{}}}}')
     return dict(value)

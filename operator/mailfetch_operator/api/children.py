@@ -12,7 +12,7 @@ from typing import Any
 
 from mailfetch_operator import names
 from mailfetch_operator.api.client import Api, ConflictError, NotFoundError
-from mailfetch_operator.api.kinds import CONFIG_MAP, DEPLOYMENT, JOB, POD, Kind, kind_of
+from mailfetch_operator.api.kinds import CONFIG_MAP, DEPLOYMENT, JOB, POD, STATEFUL_SET, Kind, kind_of
 from mailfetch_operator.cache import Cache, prune
 from mailfetch_operator.index import by_label
 
@@ -65,6 +65,14 @@ class Children:
         """
         for kind in (DEPLOYMENT, CONFIG_MAP):
             await self._delete(kind, namespace, name)
+
+    async def remove_tools(self, namespace: str) -> None:
+        """Deletes the tools of a namespace.
+
+        Raises:
+            ApiError: refused.
+        """
+        await self._delete(STATEFUL_SET, namespace, names.TOOLS)
 
     async def create_job(self, manifest: Object) -> None:
         """Creates a probe or purge Job; one of that name that exists is the same one.

@@ -40,12 +40,13 @@ class Kind:
 
 CONNECTION = Kind(group="mailfetch.dev", version="v1alpha1", plural="mailconnections", kind="MailConnection")
 DEPLOYMENT = Kind(group="apps", version="v1", plural="deployments", kind="Deployment", selector=CHILD_SELECTOR)
+STATEFUL_SET = Kind(group="apps", version="v1", plural="statefulsets", kind="StatefulSet", selector=CHILD_SELECTOR)
 JOB = Kind(group="batch", version="v1", plural="jobs", kind="Job", selector=CHILD_SELECTOR)
 POD = Kind(group="", version="v1", plural="pods", kind="Pod", selector=CHILD_SELECTOR)
 CONFIG_MAP = Kind(group="", version="v1", plural="configmaps", kind="ConfigMap", selector=CHILD_SELECTOR)
 EVENT = Kind(group="events.k8s.io", version="v1", plural="events", kind="Event")
 
-WATCHED = (CONNECTION, DEPLOYMENT, JOB, POD, CONFIG_MAP)
+WATCHED = (CONNECTION, DEPLOYMENT, STATEFUL_SET, JOB, POD, CONFIG_MAP)
 """Listed at start and watched."""
 
 

@@ -1,4 +1,4 @@
-"""What the pods of fetchers and probes have in common: security, mounts, Secrets."""
+"""What the pods of fetchers, Jobs and tools have in common: security, mounts, Secrets."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -20,7 +20,8 @@ def build_pod_spec(
     *, config: Config, container: Manifest, volumes: Sequence[Manifest], specs: Iterable[Spec], grace: int
 ) -> Manifest:
     """The spec of a pod with one container; `specs` say which Secrets it mounts."""
-    mounts = [*container.pop("volumeMounts", ()), *_MOUNTS]
+    own = _secrets_volume(specs)
+    mounts = [*container.pop("volumeMounts", ()), *((_SECRETS_MOUNT,) if own else ()), *_MOUNTS]
     found: Manifest = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -35,7 +36,7 @@ def build_pod_spec(
                 "volumeMounts": mounts,
             }
         ],
-        "volumes": [*volumes, _secrets_volume(specs), _redis_volume(), {"name": "tmp", "emptyDir": {}}],
+        "volumes": [*volumes, *own, _redis_volume(), {"name": "tmp", "emptyDir": {}}],
     }
     if config.pull_secrets:
         found["imagePullSecrets"] = [{"name": name} for name in config.pull_secrets]
@@ -58,15 +59,18 @@ def owner_reference(owner: Connection, *, controller: bool = False) -> Manifest:
     return found | {"controller": True} if controller else found
 
 
+_SECRETS_MOUNT: Manifest = {"name": "secrets", "mountPath": str(secrets.MOUNT), "readOnly": True}
 _MOUNTS: tuple[Manifest, ...] = (
-    {"name": "secrets", "mountPath": str(secrets.MOUNT), "readOnly": True},
     {"name": "redis", "mountPath": str(secrets.REDIS_MOUNT), "readOnly": True},
     {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - an emptyDir of the pod's own
 )
 
 
-def _secrets_volume(specs: Iterable[Spec]) -> Manifest:
-    """One source per Secret, each path once (twice is refused), all optional: a missing Secret is a condition."""
+def _secrets_volume(specs: Iterable[Spec]) -> list[Manifest]:
+    """The volume, unless no Secret is named.
+
+    One source per Secret, each path once (twice is refused), all optional: a missing Secret is a condition.
+    """
     wanted: dict[str, set[str]] = {}
     for spec in specs:
         for secret, key in secrets.references(spec):
@@ -75,7 +79,7 @@ def _secrets_volume(specs: Iterable[Spec]) -> Manifest:
         _source(secret, {key: secrets.file_name(secret, key) for key in sorted(keys)})
         for secret, keys in sorted(wanted.items())
     ]
-    return {"name": "secrets", "projected": {"sources": sources}}
+    return [{"name": "secrets", "projected": {"sources": sources}}] if sources else []
 
 
 def _redis_volume() -> Manifest:

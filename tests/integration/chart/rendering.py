@@ -40,6 +40,7 @@ VALUE_SETS: dict[str, Manifest] = {
             "priorityClassName": "high",
         },
         "fetcher": {"resources": {"requests": {"cpu": 1, "memory": "1Gi"}, "limits": {}}},
+        "tools": {"resources": {"requests": {}, "limits": {"memory": "1Gi"}}},
         "serviceAccount": {"annotations": {"c": "3"}},
         "redis": {
             "password": "s3cret",
@@ -53,7 +54,7 @@ VALUE_SETS: dict[str, Manifest] = {
         },
     },
     "other-names": {"fullnameOverride": "mails", "serviceAccount": {"create": False, "name": "mine"}},
-    "no-roles": {"rbac": {"create": False, "aggregate": False}},
+    "no-roles": {"rbac": {"create": False, "aggregate": False, "mail": False}},
 }
 
 

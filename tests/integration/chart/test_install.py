@@ -90,6 +90,7 @@ def test_the_operator_may_do_its_work_and_nothing_else(cluster: ControlPlane) ->
         ("patch", "mailconnections.mailfetch.dev"),  # for the finalizer of deletionPolicy Purge
         ("patch", "mailconnections.mailfetch.dev", "--subresource=status"),
         ("create", "deployments.apps"),
+        ("create", "statefulsets.apps"),
         ("create", "jobs.batch"),
         ("patch", "configmaps"),
         ("patch", "pods"),

@@ -59,12 +59,14 @@ def test_the_operator_reads_its_settings_from_the_chart() -> None:
     assert _settings("defaults") == settings.Settings(
         fetcher_image="registry.example.com/mailfetch:0.1.0",
         fetcher_resources={"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
+        tools_resources={"requests": {"cpu": "5m", "memory": "48Mi"}, "limits": {"memory": "512Mi"}},
     )
     assert _settings("everything") == settings.Settings(
         fetcher_image="registry.example.com/mailfetch:1.2.3",
         fetcher_image_pull_policy="Always",
         fetcher_pull_secrets=("registry", "mirror"),
         fetcher_resources={"requests": {"cpu": 1, "memory": "1Gi"}, "limits": {"memory": "512Mi"}},
+        tools_resources={"requests": {"cpu": "5m", "memory": "48Mi"}, "limits": {"memory": "1Gi"}},
         cluster_id="test-1",
         log_level="DEBUG",
     )

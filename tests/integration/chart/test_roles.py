@@ -13,12 +13,13 @@ OPERATOR = {
     "mailfetch.dev/mailconnections": ["get", "list", "watch", "patch"],
     "mailfetch.dev/mailconnections/status": ["patch"],
     "apps/deployments": CHILD,
+    "apps/statefulsets": CHILD,
     "batch/jobs": ["get", "list", "watch", "create", "delete"],
     "/configmaps": CHILD,
     "/pods": ["get", "list", "watch", "patch"],
     "events.k8s.io/events": ["create", "patch"],
 }
-OTHERS = {"/secrets", "/pods/exec", "/pods/log", "/serviceaccounts/token", "rbac.authorization.k8s.io/roles"}
+OTHERS = {"/secrets", "/pods/log", "/serviceaccounts/token", "rbac.authorization.k8s.io/roles"}
 
 
 def _granted(role: Manifest) -> dict[str, Any]:
@@ -64,7 +65,7 @@ def test_with_a_cluster_id_the_operator_need_not_see_kube_system() -> None:
 def test_namespaced_mode_has_no_cluster_rights() -> None:
     rendered = render("namespaced")
     assert rendered.all("ClusterRoleBinding") == []
-    assert _names("namespaced", "ClusterRole") == ["mail-mailfetch-edit", "mail-mailfetch-view"]
+    assert _names("namespaced", "ClusterRole") == ["mail-mailfetch-edit", "mail-mailfetch-mail", "mail-mailfetch-view"]
     for kind in ("Role", "RoleBinding"):
         assert sorted(r["metadata"]["namespace"] for r in rendered.all(kind)) == ["billing", "helpdesk"]
     for role in rendered.all("Role"):
@@ -91,6 +92,24 @@ def test_people() -> None:
         "edit",
         "admin",
     }
+
+
+@pytest.mark.parametrize("name", [n for n in VALUE_SETS if n != "no-roles"])
+def test_who_may_see_mail_has_a_role_of_its_own(name: str) -> None:
+    """Exec in one pod by its name, in no role that anybody has by view, edit or admin, nor the operator."""
+    roles = [*render(name).all("Role"), *render(name).all("ClusterRole")]
+    (role,) = [r for r in roles if "/pods/exec" in _granted(r)]
+    assert role["metadata"]["name"].endswith("-mail")
+    assert not [label for label in role["metadata"]["labels"] if "aggregate" in label]
+    assert _granted(role) == {
+        "mailfetch.dev/mailconnections": ["get", "list"],
+        "/pods": ["get"],
+        "/pods/exec": ["create", "get"],
+    }
+    named = {rule["resources"][0]: rule.get("resourceNames") for rule in role["rules"]}
+    assert named["pods"] == named["pods/exec"] == ["mailfetch-tools-0"]
+    bindings = [*render(name).all("RoleBinding"), *render(name).all("ClusterRoleBinding")]
+    assert role["metadata"]["name"] not in {b["roleRef"]["name"] for b in bindings}
 
 
 def test_roles_can_be_left_to_others() -> None:

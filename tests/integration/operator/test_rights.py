@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mailfetch_operator import names
 from tests.cluster.processes import REPOSITORY
 from tests.integration.operator import story
 from tests.integration.operator.bench import Bench
@@ -30,10 +31,14 @@ def play(bench: Bench) -> None:
     """Everything that the operator writes: status, Jobs, events, children, pods; and their end."""
     for stage in story.STAGES:
         stage(bench)
+    bench.eventually("the tools", lambda: bench.get("statefulset", names.TOOLS))
     bench.annotate("support", "mailfetch.dev/enable-")
     bench.until_condition("support", "Ready", ("True", "Disabled"))
     bench.eventually("no Deployment", lambda: bench.get("deployment", "mailfetch-pool-default") is None)
     bench.eventually("no ConfigMap", lambda: bench.get("configmap", "mailfetch-pool-default") is None)
+    # Orphaned, so that the operator removes what is left, not the garbage collector.
+    bench.kubectl("delete", "mailconnection", "support", "--cascade=orphan")
+    bench.eventually("no tools", lambda: bench.get("statefulset", names.TOOLS) is None)
     assert "orbidden" not in bench.log()
     assert "not sent" not in bench.log()
 

@@ -13,6 +13,7 @@ from mailfetch_fetcher.contract.assignment import Assignment
 from mailfetch_operator import names
 from mailfetch_operator.desired.probe import build_probe_job
 from mailfetch_operator.desired.purge import build_purge_job
+from mailfetch_operator.desired.tools import build_tools
 from mailfetch_operator.model import Config, Connection, FetcherKey, Manifest
 from mailfetch_operator.plan import plan_fetcher
 from tests.unit.operator.pure.sim import CONFIG, KEY, SPEC, manifest
@@ -46,6 +47,7 @@ def pod_specs() -> dict[str, Manifest]:
         "fetcher": deployment["spec"]["template"]["spec"],
         "probe": job(c, a, {})["spec"]["template"]["spec"],
         "purge": build_purge_job(c, 0, CONFIG)["spec"]["template"]["spec"],
+        "tools": build_tools(c.namespace, [c], CONFIG)["spec"]["template"]["spec"],
     }
 
 
@@ -76,7 +78,7 @@ def violations(pod: Manifest) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("kind", ["fetcher", "probe", "purge"])
+@pytest.mark.parametrize("kind", ["fetcher", "probe", "purge", "tools"])
 def test_pods_are_restricted_and_have_no_api_token(kind: str) -> None:
     assert violations(pod_specs()[kind]) == []
 
@@ -89,7 +91,7 @@ def test_the_checker_of_restriction_finds_something() -> None:
     assert len(violations(pod)) == 8
 
 
-@pytest.mark.parametrize("kind", ["fetcher", "probe", "purge"])
+@pytest.mark.parametrize("kind", ["fetcher", "probe", "purge", "tools"])
 def test_every_mount_has_its_volume_and_no_secret_stands_in_the_environment(kind: str) -> None:
     pod = pod_specs()[kind]
     (container,) = pod["containers"]
