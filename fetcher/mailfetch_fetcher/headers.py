@@ -40,7 +40,7 @@ def read_headers(raw: bytes) -> Headers:
     fields = raw_fields(raw)
 
     def text(name: bytes) -> str:
-        return _decoded(fields[name]) if name in fields else ""
+        return decoded(fields[name]) if name in fields else ""
 
     return Headers(
         sender=text(b"from"),
@@ -73,7 +73,8 @@ def header_block(raw: bytes, *, reach: int = REACH) -> bytes:
     return head[: end.start()] if end else head.rstrip(b"\r\n")
 
 
-def _decoded(value: bytes) -> str:
+def decoded(value: bytes) -> str:
+    """The text of a field's value, of at most `LONGEST` characters, without control characters."""
     value = value[: 8 * LONGEST]  # an encoded word is longer than its text, but not without bounds
     text = _bytes_to_text(value, "utf-8")
     if "=?" in text:

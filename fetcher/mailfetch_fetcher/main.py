@@ -1,4 +1,7 @@
-"""`mailfetch-fetcher run | probe | purge`: in a pod driven by mounted files; run and probe also with `-f FILE`."""
+"""`mailfetch-fetcher run | probe | purge | tools`: in a pod driven by mounted files; run and probe also with `-f FILE`.
+
+Each command loads what it needs: people wait for the tools, and their pod is there all the time.
+"""
 
 import argparse
 import logging
@@ -8,13 +11,8 @@ import sys
 import threading
 from pathlib import Path
 
-from mailfetch_fetcher import __version__, logs, standalone
+from mailfetch_fetcher import __version__, logs
 from mailfetch_fetcher.contract import assignment, purge, report, secrets
-from mailfetch_fetcher.environment import make_environment
-from mailfetch_fetcher.pool import AssignmentFile, Pool
-from mailfetch_fetcher.probe import run_probe_job
-from mailfetch_fetcher.purging import run_purge_job
-from mailfetch_fetcher.server import serve
 
 log = logging.getLogger("mailfetch_fetcher")
 _IN_A_POD = frozenset({"POD_NAME", "MAILFETCH_PROBE", purge.VARIABLE})
@@ -24,6 +22,14 @@ _PURGE = "purge is for a Job of the operator: delete a MailConnection with spec.
 
 def main() -> None:
     """The console script."""
+    if sys.argv[1:] == ["tools", "idle"]:
+        from mailfetch_fetcher.tools.idle import idle
+
+        sys.exit(idle())
+    if sys.argv[1:2] == ["tools"]:
+        from mailfetch_fetcher.tools import cli
+
+        sys.exit(cli.main(sys.argv[2:]))
     parser = _parser()
     args = parser.parse_args()
     if not getattr(args, "file", None) and not _IN_A_POD.intersection(os.environ):
@@ -32,18 +38,28 @@ def main() -> None:
         )
     if args.command == "purge":
         logs.set_up(level=logging.DEBUG if args.debug else logging.INFO)
+        from mailfetch_fetcher.purging import run_purge_job
+
         sys.exit(run_purge_job())
     if args.file:
+        from mailfetch_fetcher import standalone
+
         logs.set_up(plain=True, level=logging.DEBUG if args.debug else logging.INFO)
         sys.exit(standalone.run(args) if args.command == "run" else standalone.probe(args))
     logs.set_up(level=logging.DEBUG if args.debug else logging.INFO)
     if args.command == "probe":
+        from mailfetch_fetcher.probe import run_probe_job
+
         sys.exit(run_probe_job())
     run()
 
 
 def run() -> None:
     """Runs the assignments of a pod until SIGTERM."""
+    from mailfetch_fetcher.environment import make_environment
+    from mailfetch_fetcher.pool import AssignmentFile, Pool
+    from mailfetch_fetcher.server import serve
+
     stop = stop_on_signals()
     env = make_environment(
         fetcher=os.environ.get("POD_NAME", "fetcher"), secrets=Path(secrets.MOUNT), redis=Path(secrets.REDIS_MOUNT)
@@ -91,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
             )
     text = "remove what Redis holds of a deleted connection (in a Job of the operator)"
     commands.add_parser("purge", help=text, description=text)
+    commands.add_parser("tools", help="what people ask of queue and log (in the tools pod)")
     return parser
 
 

@@ -52,6 +52,10 @@ class StreamKeys:
         """String: a body that is too large for an entry."""
         return f"{self.prefix}:blob:{blob_id}"
 
+    def requeued(self, copy_id: str) -> str:
+        """String with a TTL: the entry that a copy got, so that a request that is sent again is recognised."""
+        return f"{self.prefix}:requeued:{copy_id}"
+
     def connection(self, name: str) -> "ConnectionKeys":
         """The keys of one connection on this stream."""
         return ConnectionKeys(stream=self, name=name)

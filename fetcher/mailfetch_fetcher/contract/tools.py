@@ -11,7 +11,7 @@ NO_SUCH_MAIL: Final = 3
 """Exit code: there is no such mail."""
 
 DELIVERIES: Final = 5
-"""A mail that was delivered more often than that to a consumer group, and is still not acknowledged, counts as Failed."""
+"""A mail that a consumer group got more often than that, and has still not acknowledged, counts as Failed."""
 
 STATES: Final = ("New", "Filtered", "Processing", "Failed", "Quarantined", "Done")
 """States of a mail in the queue."""

@@ -36,6 +36,9 @@ PURGE_LOOK: Final = _load("purge_look")
 PURGE_ENTRIES: Final = _load("purge_entries")
 PURGE_STREAM: Final = _load("purge_stream")
 PURGE_END: Final = _load("purge_end")
+LOOK: Final = _load("look")
+PICK: Final = _load("pick")
+REQUEUE: Final = _load("requeue")
 PREFLIGHT: Final = _load("preflight")
 
 
