@@ -26,6 +26,11 @@ def advice(connection: Connection) -> Advice:
             " lasts longer than a minute, look at the operator:",
             _OPERATOR,
         ]
+    return remedy(connection, reason)
+
+
+def remedy(connection: Connection, reason: str) -> Advice:
+    """What to do about a reason, whatever the state of the connection."""
     make = _BY_REASON.get(reason)
     return make(connection) if make else []
 

@@ -90,16 +90,17 @@ def _saved(asked: "Asking", *, wait: bool) -> None:
 
 
 def _saved_page(c: "Connection") -> "Iterator[Line]":
-    from kubectl_mailfetch.advice import advice
+    from kubectl_mailfetch.advice import remedy
     from kubectl_mailfetch.page import Line
     from kubectl_mailfetch.steps import step_lines
 
     yield from step_lines(c.dig("status", "test", "steps") or ())
     if c.text("status", "test", "result") == "Succeeded":
         return
-    if c.ready.status == "False":
-        yield Line(label=c.ready.reason, text=c.ready.message, tone="bad")
-        for line in advice(c):
+    problem = c.condition("ConnectionVerified")
+    if problem.status == "False":
+        yield Line(label=problem.reason, text=problem.message, tone="bad")
+        for line in remedy(c, problem.reason):
             yield Line(command=line[2:]) if line.startswith("$ ") else Line(label="What to do", text=line)
 
 

@@ -1,5 +1,7 @@
-"""The providers, and a namespace with their clients, for the tests of `authorize`."""
+"""A cluster and a namespace for the plugin; the providers, and a namespace with their clients, for `authorize`."""
 
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -8,6 +10,7 @@ import pytest
 
 from tests.cluster.control_plane import ControlPlane
 from tests.integration.plugin.authorizing import Authorizing, Scene, client_secret
+from tests.integration.plugin.running import SCRIPT, Plugin
 from tests.servers.authority import Authority
 from tests.servers.certs import Certificates, make_certificates
 from tests.servers.dovecot import Dovecot
@@ -25,6 +28,32 @@ def cluster(control_plane: ControlPlane) -> ControlPlane:
     control_plane.kubectl("apply", "--server-side", "-f", str(CRD))
     control_plane.kubectl("wait", "--for=condition=Established", "crd/mailconnections.mailfetch.dev", "--timeout=120s")
     return control_plane
+
+
+@pytest.fixture
+def namespace(cluster: ControlPlane) -> Iterator[str]:
+    name = f"plugin-{uuid4().hex[:8]}"
+    cluster.kubectl("create", "namespace", name)
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def plugin(cluster: ControlPlane) -> Plugin:
+    def run(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig), **env}
+        environment.pop("COLUMNS", None)
+        return subprocess.run(
+            [str(SCRIPT), *args],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=240,
+        )
+
+    return run
 
 
 @pytest.fixture(scope="module")
