@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import IO, Any
 
 from kubectl_mailfetch.model import RESOURCE, Connection
-from kubectl_mailfetch.page import Line, tone
+from kubectl_mailfetch.page import Line, Tone, tone
 from kubectl_mailfetch.rows import Listing
 
 _STYLES = {"": "", "good": "green", "wait": "yellow", "bad": "red"}
@@ -25,29 +25,61 @@ class Format(StrEnum):
     name = "name"
 
 
-def console(file: IO[str] | None = None, width: int | None = None) -> Any:
-    """A console as wide as the terminal; into a pipe or file nothing is shortened (COLUMNS overrides both)."""
+def console(file: IO[str] | None = None, width: int | None = None, *, terminal: bool | None = None) -> Any:
+    """A console as wide as the terminal; into a pipe or file nothing is shortened (COLUMNS overrides both).
+
+    Args:
+        file: Default: standard output.
+        width: In columns.
+        terminal: Whether there are colours; default: if the file is a terminal.
+    """
     from rich.console import Console
 
     out = file or sys.stdout
     if width is None and not out.isatty() and not os.environ.get("COLUMNS", "").isdigit():
         width = _NO_LIMIT
-    return Console(file=out, width=width, markup=False, highlight=False, emoji=False, soft_wrap=False)
+    return Console(
+        file=out, width=width, force_terminal=terminal, markup=False, highlight=False, emoji=False, soft_wrap=False
+    )
 
 
 def print_listing(listing: Listing, connections: Sequence[Connection], *, out: Any, wide: bool) -> None:
     """The table of `list`; `wide` is never shortened."""
+    header = [(c.name, c.shrinks) for c in listing.columns]
+    tones = [tone(c) for c in sorted(connections, key=lambda c: (c.namespace, c.name))]
+    print_table(header, listing.rows, tones, toned="STATE", out=out, wide=wide)
+
+
+def print_table(
+    header: Sequence[tuple[str, bool]],
+    rows: Sequence[Sequence[str]],
+    tones: Sequence[Tone],
+    *,
+    toned: str,
+    out: Any,
+    wide: bool,
+) -> None:
+    """A table with a line for each row.
+
+    Args:
+        header: Name of each column, and whether it gives way when the terminal is narrow.
+        rows: The texts.
+        tones: Of each row.
+        toned: The column that shows the tone.
+        out: A console.
+        wide: Nothing is shortened.
+    """
     from rich.table import Table
     from rich.text import Text
 
-    by_key = {(c.namespace, c.name): tone(c) for c in connections}
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column in listing.columns:
-        table.add_column(column.name, no_wrap=not column.shrinks or wide, overflow="ellipsis")
-    names = [c.name for c in listing.columns]
-    for connection, row in zip(sorted(connections, key=lambda c: (c.namespace, c.name)), listing.rows, strict=True):
-        style = _STYLES[by_key[connection.namespace, connection.name]]
-        table.add_row(*(Text(v, style=style if n == "STATE" else "") for n, v in zip(names, row, strict=True)))
+    for name, shrinks in header:
+        table.add_column(name, no_wrap=not shrinks or wide, overflow="ellipsis")
+    for row, how in zip(rows, tones, strict=True):
+        styles = [_STYLES[how] if name == toned else "" for name, _ in header]
+        # Of its own accord a text with spaces would be continued on the next line.
+        cells = (Text(v, style=s, no_wrap=True, overflow="ellipsis") for v, s in zip(row, styles, strict=True))
+        table.add_row(*cells)
     if wide:
         out.width = _NO_LIMIT
     with out.capture() as captured:
@@ -78,18 +110,13 @@ def print_page(lines: Sequence[Line], *, out: Any) -> None:
 
 def print_object(value: Mapping[str, Any], form: Format, *, out: IO[str]) -> None:
     """The object as the API server returned it, without the bookkeeping of field managers."""
-    _dump(_tidy(value), form, out)
+    print_value(_tidy(value), form, out=out)
 
 
 def print_objects(values: Sequence[Mapping[str, Any]], form: Format, *, out: IO[str]) -> None:
     """A list of objects, in the form that kubectl uses."""
     items = [_tidy(v) for v in values]
-    _dump({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": items}, form, out)
-
-
-def print_value(value: Mapping[str, Any], form: Format, *, out: IO[str]) -> None:
-    """What is no object of Kubernetes."""
-    _dump(value, form, out)
+    print_value({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": items}, form, out=out)
 
 
 def print_names(connections: Sequence[Connection], *, out: IO[str]) -> None:
@@ -102,12 +129,15 @@ def _tidy(value: Mapping[str, Any]) -> dict[str, Any]:
     return {**value, "metadata": metadata}
 
 
-def _dump(value: Mapping[str, Any], form: Format, out: IO[str]) -> None:
-    if form is Format.json:
-        import json
+def print_value(value: Mapping[str, Any], form: Format, *, out: IO[str]) -> None:
+    """JSON or YAML. Characters that would drive the reader's terminal are written as escapes: the same value."""
+    import json
 
-        out.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    if form is Format.json:
+        out.write("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
     else:
         import yaml
 
-        yaml.safe_dump(dict(value), out, sort_keys=False, allow_unicode=True)
+        printable = text.replace("\n", "").isprintable()
+        yaml.safe_dump(dict(value), out, sort_keys=False, allow_unicode=printable)
