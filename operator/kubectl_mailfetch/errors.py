@@ -13,7 +13,7 @@ class Exit(IntEnum):
     USAGE = 2
     """The command line is wrong, or a question would have to be asked and there is no terminal."""
     NOT_FOUND = 3
-    """There is no MailConnection of that name."""
+    """There is no MailConnection of that name, or no such mail."""
     NO_CLUSTER = 4
     """The cluster cannot be reached, refuses you, or does not have the CRD."""
     DECLINED = 5
