@@ -5,7 +5,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pykube
@@ -13,6 +14,7 @@ import requests
 
 from kubectl_mailfetch import kubeconfig
 from kubectl_mailfetch.errors import Exit, PluginError
+from kubectl_mailfetch.kube_watch import GoneError, follow
 from kubectl_mailfetch.model import VERSION
 
 PLURAL = "mailconnections"
@@ -128,7 +130,23 @@ class Cluster:
             params={"propagationPolicy": "Background"},
         )
 
+    def follow(self, namespace: str | None, *, name: str = "", tick: int) -> Iterator[Sequence[dict[str, Any]]]:
+        """All MailConnections (or the one), again whenever one of them changed, and at least at each tick.
+
+        Args:
+            namespace: None for all.
+            name: Only this one.
+            tick: Seconds.
+        """
+        where = f"in namespace {namespace}" if namespace else "in all namespaces"
+        doing = f"watch MailConnections {where}"
+        get = partial(self._send, self._client.get, doing=doing, namespace=namespace, url=PLURAL)
+        return follow(get, name=name, tick=tick)
+
     def _call(self, method: Callable[..., Any], *, doing: str, **kwargs: Any) -> dict[str, Any]:
+        return _json(self._send(method, doing=doing, **kwargs))
+
+    def _send(self, method: Callable[..., Any], *, doing: str, **kwargs: Any) -> Any:
         server = self._client.url
         try:
             response = method(**{"version": VERSION, **kwargs})
@@ -145,10 +163,9 @@ class Cluster:
             ) from e
         except pykube.exceptions.PyKubeError as e:
             raise PluginError(f"cannot log in at {server}: {e}", code=Exit.NO_CLUSTER) from e
-        body = _json(response)
         if not response.ok:
-            raise _refusal(response.status_code, body, doing)
-        return body
+            raise _refusal(response.status_code, _json(response), doing)
+        return response
 
 
 def _if_there(read: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
@@ -209,6 +226,8 @@ def _refusal(status: int, body: Mapping[str, Any], doing: str) -> PluginError:
             "helm install mailfetch charts/mailfetch -n mailfetch --create-namespace",
             code=Exit.NO_CLUSTER,
         )
+    if status == 410:
+        return GoneError(f"cannot {doing}: {message}")
     if status == 401:
         return PluginError("the cluster does not accept your credentials; log in again", code=Exit.NO_CLUSTER)
     if status == 403:

@@ -147,6 +147,12 @@ def fetch_lines(c: Connection, *, now: datetime) -> Iterator[Line]:
     yield Line(label="Fetcher", text=c.text("status", "placement", "fetcher") or "none")
 
 
+def progress_text(c: Connection) -> str:
+    """`450 of 1,234 (36%)` while a backlog is downloaded, else nothing."""
+    done, total = c.number("status", "progress", "done"), c.number("status", "progress", "total")
+    return f"{done:,} of {total:,} ({100 * done // total}%)" if total else ""
+
+
 def _progress(c: Connection, done: int, total: int, now: datetime) -> str:
     parts = [f"{done:,} of {total:,}"]
     if rate := c.number("status", "progress", "perSecond"):
