@@ -2,11 +2,12 @@
 
 import sys
 from datetime import UTC, datetime
-from typing import Annotated
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kubectl_mailfetch import requests_cli, trial_cli
+from kubectl_mailfetch import mail_cli, requests_cli, trial_cli
 from kubectl_mailfetch.errors import Exit, PluginError
 from kubectl_mailfetch.options import (
     EPILOG,
@@ -17,11 +18,15 @@ from kubectl_mailfetch.options import (
     Namespace,
     Output,
     Timeout,
+    Watch,
     Yes,
     connect,
     talk,
 )
 from kubectl_mailfetch.output import Format
+
+if TYPE_CHECKING:
+    from kubectl_mailfetch.model import Connection
 
 app = typer.Typer(
     help="Look after MailConnections: which mailboxes are downloaded, how they are, and whether they may.",
@@ -54,16 +59,22 @@ def list_(
     namespace: Namespace = "",
     all_namespaces: AllNamespaces = False,
     output: Output = Format.table,
+    watch: Watch = False,
     context: Context = "",
     kubeconfig: Kubeconfig = "",
 ) -> None:
     """List MailConnections, or search them."""
     from kubectl_mailfetch import output as printer
     from kubectl_mailfetch.model import Connection, matches
-    from kubectl_mailfetch.rows import listing
 
     cluster = connect(kubeconfig, context)
     where = None if all_namespaces else namespace or cluster.namespace
+    table = partial(_table, wide=output is Format.wide, namespaces=all_namespaces)
+    if watch:
+        from kubectl_mailfetch import watching
+
+        snapshots = cluster.follow(where, tick=watching.TICK)
+        return watching.watch(snapshots, form=output, choose=lambda c: matches(c, term), page=table)
     found = [c for c in map(Connection, cluster.list(where)) if matches(c, term)]
     found.sort(key=lambda c: (c.namespace, c.name))
     if output is Format.name:
@@ -71,12 +82,18 @@ def list_(
     elif output in (Format.json, Format.yaml):
         printer.print_objects([c.raw for c in found], output, out=sys.stdout)
     elif found:
-        wide = output is Format.wide
-        rows = listing(found, now=datetime.now(UTC), wide=wide, namespaces=all_namespaces)
-        printer.print_listing(rows, found, out=printer.console(), wide=wide)
+        table(printer.console(), found)
     else:
         place = "in any namespace" if all_namespaces else f"in namespace {where} (-A searches all)"
         typer.echo(f"No MailConnections{f' with {term!r}' if term else ''} {place}.", err=True)
+
+
+def _table(out: Any, found: "list[Connection]", *, wide: bool, namespaces: bool) -> None:
+    from kubectl_mailfetch import output as printer
+    from kubectl_mailfetch.rows import listing
+
+    rows = listing(found, now=datetime.now(UTC), wide=wide, namespaces=namespaces)
+    printer.print_listing(rows, found, out=out, wide=wide)
 
 
 @app.command(epilog=EPILOG)
@@ -84,24 +101,45 @@ def status(
     name: Name,
     namespace: Namespace = "",
     output: Output = Format.table,
+    watch: Watch = False,
+    consumers: Annotated[bool, typer.Option(help="Ask the tools pod how far the consumer groups are.")] = True,
     context: Context = "",
     kubeconfig: Kubeconfig = "",
 ) -> None:
     """How one MailConnection is, why, and what to do. With -o wide all conditions as well."""
     from kubectl_mailfetch import output as printer
     from kubectl_mailfetch.model import Connection
-    from kubectl_mailfetch.page import status_page
 
     cluster = connect(kubeconfig, context)
-    raw = cluster.get(namespace or cluster.namespace, name)
+    where = namespace or cluster.namespace
+    raw = cluster.get(where, name)
     connection = Connection(raw)
+    page = partial(_page, wide=output is Format.wide)
+    if watch:
+        from kubectl_mailfetch import watching
+
+        snapshots = watching.one(cluster.follow(where, name=name, tick=watching.TICK), name)
+        return watching.watch(snapshots, form=output, choose=lambda _: True, page=page)
     if output is Format.name:
         printer.print_names([connection], out=sys.stdout)
     elif output in (Format.json, Format.yaml):
         printer.print_object(raw, output, out=sys.stdout)
     else:
-        page = status_page(connection, now=datetime.now(UTC), wide=output is Format.wide)
-        printer.print_page(page, out=printer.console())
+        page(printer.console(), [connection])
+        if consumers:
+            from kubectl_mailfetch.page_consumers import consumer_lines
+            from kubectl_mailfetch.tools import Tools
+
+            lines = consumer_lines(connection, Tools(context=context, kubeconfig=kubeconfig))
+            printer.print_page(lines, out=printer.console())
+
+
+def _page(out: Any, found: "list[Connection]", *, wide: bool) -> None:
+    from kubectl_mailfetch import output as printer
+    from kubectl_mailfetch.page import status_page
+
+    for connection in found:
+        printer.print_page(status_page(connection, now=datetime.now(UTC), wide=wide), out=out)
 
 
 @app.command(epilog=EPILOG)
@@ -194,6 +232,7 @@ def version() -> None:
 
 requests_cli.register(app)
 trial_cli.register(app)
+mail_cli.register(app)
 
 
 def main() -> None:

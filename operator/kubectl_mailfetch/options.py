@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from kubectl_mailfetch.kube import Cluster
 
 EPILOG = (
-    "Exit codes: 0 done; 1 error, or the connection fails; 2 wrong usage; 3 no such MailConnection; 4 the cluster"
-    " cannot be reached, refuses you or has no CRD; 5 you answered no; 6 it did not happen within --timeout."
+    "Exit codes: 0 done; 1 error, or the connection fails; 2 wrong usage; 3 no such MailConnection or mail; 4 the"
+    " cluster cannot be reached, refuses you or has no CRD; 5 you answered no; 6 it did not happen within --timeout."
 )
 
 Name = Annotated[str, typer.Argument(help="Name of the MailConnection.", show_default=False)]
@@ -30,6 +30,7 @@ Context = Annotated[str, typer.Option("--context", help="Context of the kubeconf
 Kubeconfig = Annotated[str, typer.Option("--kubeconfig", help="Path of the kubeconfig. Default: as kubectl.")]
 Output = Annotated[Format, typer.Option("-o", "--output", help="How to print.")]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask. Needed where there is no terminal.")]
+Watch = Annotated[bool, typer.Option("-w", "--watch", help="Go on until Ctrl-C: what changes is shown.")]
 Wait = Annotated[bool, typer.Option(help="Wait until it is done, and show what came of it.")]
 Timeout = Annotated[float, typer.Option(min=0, help="How many seconds to wait at most.")]
 
