@@ -45,8 +45,9 @@ def connection(status: str, reason: str, *, observed: int = 3) -> dict[str, Any]
 def argo(obj: dict[str, Any]) -> dict[str, str]:
     """Argo CD runs the script in Lua 5.1 with the global `obj` and takes the table that it returns."""
     lua = lupa.lua51.LuaRuntime(unpack_returned_tuples=True)
-    lua.globals().obj = lua.table_from(json.loads(json.dumps(obj)), recursive=True)
-    return dict(lua.execute((GITOPS / "argocd/health.lua").read_text()))
+    lua.globals()["obj"] = lua.table_from(json.loads(json.dumps(obj)), recursive=True)
+    health: Any = lua.execute((GITOPS / "argocd/health.lua").read_text())
+    return {"status": health["status"], "message": health["message"]}
 
 
 def flux(obj: dict[str, Any]) -> str:
