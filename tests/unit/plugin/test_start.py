@@ -31,7 +31,16 @@ def modules_after(*args: str, **env: str) -> tuple[int, set[str], int]:
 
 
 @pytest.mark.parametrize(
-    "args", [["--help"], ["list", "--help"], ["status", "-h"], ["enable", "--help"], ["authorize", "--help"]]
+    "args",
+    [
+        ["--help"],
+        ["list", "--help"],
+        ["status", "-h"],
+        ["enable", "--help"],
+        ["authorize", "--help"],
+        ["queue", "-h"],
+        ["purge", "-h"],
+    ],
 )
 def test_help_imports_nothing_heavy(args: list[str]) -> None:
     code, names, count = modules_after(*args)
@@ -55,6 +64,10 @@ def test_wrong_usage_has_its_own_exit_code() -> None:
     assert modules_after("enable", "a", "b")[0] == 2
     assert modules_after("list", "-o", "xml")[0] == 2
     assert modules_after("authorize")[0] == 2
+    assert modules_after("queue", "--state", "lost")[0] == 2
+    assert modules_after("queue", "--limit", "0")[0] == 2
+    for forbidden in ([], ["id", "--state", "done"], ["--log", "--state", "new"], ["id", "--log"]):
+        assert modules_after("purge", *forbidden)[0] == 2
 
 
 def test_authorizing_needs_no_more_of_the_fetcher_than_where_the_providers_are() -> None:
