@@ -40,6 +40,18 @@ class Cluster:
         items: list[dict[str, Any]] = found.get("items") or []
         return [{"apiVersion": VERSION, "kind": "MailConnection", **item} for item in items]
 
+    def names(self, namespace: str) -> Sequence[str]:
+        """The names of the MailConnections of a namespace; 500 at most, and nothing else of them."""
+        found = self._call(
+            self._client.get,
+            doing=f"list MailConnections in namespace {namespace}",
+            namespace=namespace,
+            url=PLURAL,
+            params={"limit": "500"},
+            headers={"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"},
+        )
+        return [str(item["metadata"]["name"]) for item in found.get("items") or ()]
+
     def get(self, namespace: str, name: str) -> dict[str, Any]:
         """One MailConnection."""
         doing = f"read MailConnection {name} in namespace {namespace}"
@@ -177,7 +189,7 @@ def _if_there(read: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
         raise
 
 
-def connect(*, option: str, context: str) -> Cluster:
+def connect(*, option: str, context: str, timeout: float = _TIMEOUT) -> Cluster:
     """The cluster that --kubeconfig, KUBECONFIG, ~/.kube/config or the pod's service account name.
 
     Raises:
@@ -191,7 +203,7 @@ def connect(*, option: str, context: str) -> Cluster:
             config = pykube.KubeConfig(doc, current_context=kubeconfig.choose_context(doc, context))
         else:
             config = pykube.KubeConfig.from_service_account()
-        return Cluster(pykube.HTTPClient(config, timeout=_TIMEOUT))
+        return Cluster(pykube.HTTPClient(config, timeout=timeout))
     except (FileNotFoundError, KeyError) as e:
         raise PluginError(
             "no cluster is configured: there is no ~/.kube/config. Name a file with --kubeconfig or KUBECONFIG.",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kubectl_mailfetch import mail_cli, requests_cli, trial_cli
+from kubectl_mailfetch import completion_cli, mail_cli, requests_cli, trial_cli
 from kubectl_mailfetch.errors import Exit, PluginError
 from kubectl_mailfetch.options import (
     EPILOG,
@@ -232,6 +232,7 @@ def version() -> None:
 
 requests_cli.register(app)
 trial_cli.register(app)
+completion_cli.register(app)
 mail_cli.register(app)
 
 
