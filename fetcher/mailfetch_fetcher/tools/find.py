@@ -15,7 +15,8 @@ _MOST_NAMED = 10
 def entry_values(ref: str) -> list[tuple[str, str]]:
     """Fields of queue or log that may hold what people typed."""
     bare = ref.removeprefix("<").removesuffix(">")
-    return [("id", ref), ("entry", ref), ("ref", ref), ("message_id", bare), ("message_id", f"<{bare}>")]
+    pairs = [("id", ref), ("entry", ref), ("ref", ref), ("message_id", bare), ("message_id", f"<{bare}>")]
+    return pairs if bare else []  # many mails have no Message-ID
 
 
 def find_all(streams: Sequence[Opened], refs: Sequence[str]) -> dict[str, list[tuple[Opened, Mail]]]:

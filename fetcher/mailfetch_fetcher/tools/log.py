@@ -68,7 +68,7 @@ def read_log(streams: Sequence[Opened], *, wanted: LogFilter, limit: int) -> Log
 def lines_about(opened: Opened, mail: str) -> list[Line]:
     """All lines about a mail, oldest first: after-download actions only name its entry."""
     log = opened.keys.log
-    first = [(entry, fields) for entry, fields in opened.pick(log, start="-", values=entry_values(mail))]
+    first = list(opened.pick(log, start="-", values=entry_values(mail)))
     if not first:
         return []
     entries = {fields["entry"] for _, fields in first if fields.get("entry")}

@@ -141,6 +141,19 @@ def test_a_marked_entry_stays_and_what_is_behind_it_goes(store: Store) -> None:
     assert uids(store) == [2]
 
 
+@pytest.mark.parametrize("marked", [1, 99, 100, 101, 250])
+def test_a_marked_entry_whose_action_waits_does_not_hold_the_others(store: Store, marked: int) -> None:
+    mailbox = store.opened(policy=AT_ONCE)
+    mailbox.commit(batch(*(mail(uid) for uid in range(1, marked + 4))))
+    entries = read(store, marked + 3)
+    for entry in entries[:marked]:
+        store.client.hset(STREAM.marks, entry, "Failed")
+    actions = mailbox.due_actions(1000).actions
+    mailbox.settle([Outcome(action=action, result="done") for action in actions if action.uid == marked + 1])
+    assert mailbox.trim() == 1  # the last two wait for their own actions
+    assert len(store.ids()) == marked + 2
+
+
 def test_hundreds_go_in_one_call(store: Store) -> None:
     mailbox = filled(store, range(1, 502))
     read(store, 500)

@@ -51,11 +51,22 @@ end
 for group, found in pairs(groups) do
   if not found then return {'MISSING', group} end
 end
-for i = 6, #KEYS do
-  local oldest = redis.call('ZRANGE', KEYS[i], 0, 0)[1]
-  if oldest then
-    keep(parse(string.match(oldest, '^%S+ %S+ %S+ %S+ (%S+)')), 'after-download actions of connection ' .. ARGV[i + 3])
+-- A marked entry is not removed anyhow (below), so what waits for it holds nothing else.
+local function oldest_unmarked(outbox)
+  local id
+  for start = 0, 9900, 100 do
+    local members = redis.call('ZRANGE', outbox, start, start + 99)
+    for _, member in ipairs(members) do
+      id = string.match(member, '^%S+ %S+ %S+ %S+ (%S+)')
+      if redis.call('HEXISTS', KEYS[5], id) == 0 then return id end
+    end
+    if #members < 100 then return nil end
   end
+  return id
+end
+for i = 6, #KEYS do
+  local oldest = oldest_unmarked(KEYS[i])
+  if oldest then keep(parse(oldest), 'after-download actions of connection ' .. ARGV[i + 3]) end
 end
 
 local forced = tonumber(ARGV[6])
