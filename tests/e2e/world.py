@@ -16,6 +16,8 @@ from tests.servers import checker
 from tests.servers.dovecot import Dovecot
 
 RELEASE, SYSTEM = "mailfetch", "mailfetch"
+TOOLS_POD = "mailfetch-tools-0"
+"""In each namespace with connections; it downloads nothing."""
 CHART = REPOSITORY / "charts/mailfetch"
 DEADLINE = 240.0
 """Seconds; a Secret may take a kubelet more than a minute, and this machine may be busy."""
