@@ -33,8 +33,8 @@ def show_page(answer: Answer, *, now: datetime, wide: bool) -> list[Line]:
     lines += [Line(label="Size", text=size(entry))] if size(entry) else []
     if wide:
         lines += _headers(entry)
-    lines += _attempts(entry, now)
-    return [*lines, Line(label="Log"), *(line for row in _rows(answer, "log") for line in _step(row, now))]
+    lines += _attempts(entry)
+    return [*lines, Line(label="Log"), *(line for row in _rows(answer, "log") for line in _step(row))]
 
 
 def log_page(lines: list[Row], *, now: datetime) -> Iterator[Line]:
@@ -70,17 +70,17 @@ def _headers(entry: Row) -> Iterator[Line]:
             yield Line(label="", text=text({"h": f"{pair[0]}: {pair[1]}"}, "h"))
 
 
-def _attempts(entry: Row, now: datetime) -> Iterator[Line]:
+def _attempts(entry: Row) -> Iterator[Line]:
     for number, attempt in enumerate(_rows(entry, "attempts"), start=1):
         yield Line(label=f"Attempt {number}")
         for label, key in (("Execution", "execution"), ("Group", "group"), ("Consumer", "consumer")):
             if value := text(attempt, key):
                 yield Line(label=label, text=value)
         for step in _rows(attempt, "steps"):
-            yield from _step(step, now)
+            yield from _step({**step, "execution": ""})
 
 
-def _step(row: Row, now: datetime) -> Iterator[Line]:
+def _step(row: Row) -> Iterator[Line]:
     result, step = text(row, "result"), text(row, "step")
     what = f"{text(row, 'category')} {result}".strip() + (f", {step}" if step else "")
     if detail := text(row, "detail"):
