@@ -1,5 +1,6 @@
 """`tools log`: the Incoming Mail Log, newest first, in the words of people."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from mailfetch_fetcher.tools.model import Line, Log, contains, parse_id, time_of
 from mailfetch_fetcher.tools.opened import LINES, Fields, Opened, fields_of, text
 from mailfetch_fetcher.tools.queue import by_ids
 
+MOST = 1000
+"""Lines about one mail that are kept in memory: the newest."""
 _CATEGORIES = {"AfterDownload": "Download"}
 _RESULTS = {"Failed": "Error", "Dropped": "Skipped", "Unproven": "Skipped"}
 """What stands in the log → what people read; the step then says which it was."""
@@ -68,19 +71,21 @@ def read_log(streams: Sequence[Opened], *, wanted: LogFilter, limit: int) -> Log
 def lines_about(opened: Opened, mail: str) -> list[Line]:
     """All lines about a mail, oldest first: after-download actions only name its entry."""
     log = opened.keys.log
-    first = list(opened.pick(log, start="-", values=entry_values(mail)))
+    first = deque(opened.pick(log, start="-", values=entry_values(mail)), maxlen=MOST)
     if not first:
         return []
     entries = {fields["entry"] for _, fields in first if fields.get("entry")}
     values = [*entry_values(mail), *(("entry", entry) for entry in sorted(entries))]
-    return [line_of(opened, entry, fields) for entry, fields in opened.pick(log, start=first[0][0], values=values)]
+    found = deque(opened.pick(log, start=first[0][0], values=values), maxlen=MOST)
+    return [line_of(opened, line, fields) for line, fields in found]
 
 
 def lines_of_entry(opened: Opened, entry: str, mail_id: str) -> list[Line]:
     """All lines about a mail of the queue, oldest first. None of them can be older than its entry."""
     start = f"{parse_id(entry)[0]}-0" if entry else "-"
     values = [(name, value) for name, value in (("entry", entry), ("id", mail_id), ("ref", mail_id)) if value]
-    return [line_of(opened, line, fields) for line, fields in opened.pick(opened.keys.log, start=start, values=values)]
+    found = deque(opened.pick(opened.keys.log, start=start, values=values), maxlen=MOST)
+    return [line_of(opened, line, fields) for line, fields in found]
 
 
 def line_of(opened: Opened, line: str, fields: Fields) -> Line:

@@ -12,7 +12,7 @@ from mailfetch_fetcher.store.link import Link
 from mailfetch_fetcher.store.locate import locate
 from mailfetch_fetcher.store.target import Target
 
-LINES = 1000
+LINES = 500
 """Log lines of one look."""
 ENTRIES = 50
 """Queue entries of one look: their bodies, of at most 64 KiB each, pass through a script."""
