@@ -6,11 +6,12 @@
 --      done until now, a line each.
 -- Verdicts: Processed: it is done. Filtered: you do not want it. Failed: you cannot handle it, people must look.
 --           Step: it goes on; only the lines are written.
--- Answers Ended or Written; or, and then nothing was changed:
+-- Answers Ended or Written; or, and then nothing was written:
 --   NotPending  the group has not got it, or its delivery has been ended: by you if you send this again
 --   Taken       another consumer has taken it over (XAUTOCLAIM): leave it to that one
---   Gone        people removed the mail from the queue
+--   Gone        people removed the mail from the queue; it is acknowledged
 --   Repeated    this step was written just now: you send it again
+for i = 5, #ARGV do ARGV[i] = string.sub(ARGV[i], 1, 4000) end -- texts are for people
 local group, consumer, entry, verdict, detail = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local endings = {
   Processed = {'Process', 'Succeeded', 'processed'},

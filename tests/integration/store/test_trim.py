@@ -154,6 +154,17 @@ def test_a_marked_entry_whose_action_waits_does_not_hold_the_others(store: Store
     assert len(store.ids()) == marked + 2
 
 
+def test_a_queue_of_marked_mails_says_whom_it_waits_for(store: Store) -> None:
+    mailbox = filled(
+        store, range(1, 51), policy=QueuePolicy(consumer_groups=("tickets",), queue_seconds=0, max_length=50)
+    )
+    for entry in read(store, 50):
+        store.client.hset(STREAM.marks, entry, "Failed")
+    with pytest.raises(StoreError, match="wait for people, as consumers marked them") as failure:
+        mailbox.commit(batch(mail(51)))
+    assert failure.value.reason == "QueueFull"
+
+
 def test_hundreds_go_in_one_call(store: Store) -> None:
     mailbox = filled(store, range(1, 502))
     read(store, 500)

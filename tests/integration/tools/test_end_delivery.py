@@ -186,6 +186,16 @@ def test_what_is_wrong_is_refused_and_changes_nothing(store: Store, words: tuple
     assert store.snapshot() == before
 
 
+def test_long_texts_are_cut(store: Store) -> None:
+    filled(store, 1)
+    (entry,) = read(store)
+    assert end(store.client, entry, "Step", "", "trace", "x" * 5000) == "Written"
+    assert end(store.client, entry, "Step", "", "trace", "x" * 5000) == "Repeated"
+    end(store.client, entry, "Failed", "y" * 5000)
+    assert [line["detail"] for line in store.log()[1:]] == ["x" * 4000, "y" * 4000]
+    assert mark_of(store, entry)["why"] == "y" * 4000
+
+
 def test_full_memory_does_not_hinder_it(store: Store) -> None:
     filled(store, 1)
     (entry,) = read(store)

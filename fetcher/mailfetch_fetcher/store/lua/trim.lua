@@ -84,7 +84,11 @@ for _, entry in ipairs(looked) do
     answer[#answer + 1] = fields.blob or ''
   end
 end
-if #looked == tonumber(ARGV[8]) then answer[2] = '(' .. looked[#looked][1] end
+if #looked == tonumber(ARGV[8]) then
+  answer[2] = '(' .. looked[#looked][1]
+elseif redis.call('XLEN', KEYS[2]) > 0 then -- everything was looked at: what is left is marked
+  answer[3] = 'people, as consumers marked them (kubectl mailfetch queue)'
+end
 if forced > 0 then -- the bodies that were looked at still fill the memory that was to be freed
   looked = nil
   collectgarbage()
