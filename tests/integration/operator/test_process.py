@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mailfetch_operator import names
 from tests.integration.operator.bench import Bench, bench_on, connection
 
 pytestmark = pytest.mark.cluster
@@ -71,10 +72,12 @@ def test_sigterm_ends_it_in_order_even_while_a_fetcher_is_polled(bench: Bench) -
 def test_sigterm_lets_a_write_that_is_under_way_finish(bench: Bench) -> None:
     operator = bench.start(script=SLOW)
     bench.apply(connection("support"))
-    bench.eventually("a write", lambda: "about to write" in bench.log())
+    # Of the status, and of the tools of the namespace.
+    bench.eventually("both writes", lambda: bench.log().count("about to write") == 2)
     assert operator.terminate() == 0
     assert bench.condition("support", "Ready") == ("True", "Disabled")
-    assert bench.log().count("about to write") == 1, "nothing new is begun"
+    assert bench.get("statefulset", names.TOOLS)
+    assert bench.log().count("about to write") == 2, "nothing new is begun"
 
 
 def test_sigterm_ends_it_while_it_waits_for_the_api_server(tmp_path: Path, bench: Bench) -> None:
