@@ -1,5 +1,7 @@
 """How many mails an enabled connection would download now, and how sure that is. Reads only."""
 
+from collections.abc import Mapping
+
 from mailfetch_fetcher.baseline import since_of
 from mailfetch_fetcher.contract.assignment import Assignment
 from mailfetch_fetcher.contract.probe import Estimate
@@ -44,6 +46,13 @@ def count(source: Source, a: Assignment, *, state: State | None, ledger: LedgerV
             f"hardly any of them is known, although {state.messages} mails were downloaded before: if the mailbox was "
             "migrated or the server renamed its mails, these are the same mails and would come once more"
         )
+    elif source.by_name and look.known:
+        notes.append(f"{look.known} of the {look.total} mails were downloaded or left out before")
+    if a.spec.after_download.action == "MarkSeen" and look.unseen > look.new:
+        notes.append(
+            f"{look.unseen - look.new} of the mails that were downloaded are unread; the read flag does not count, so "
+            "they are not downloaded again (mailfetch.dev/refetch does that)"
+        )
     known = bool(state.cursor or state.messages)
     method = "Ledger" if source.by_name else "UidRange" if known else "Count"
     return _estimate(look, new=look.new, mailbox="Known" if known else "New", method=method, notes=notes)
@@ -60,7 +69,9 @@ def _first(source: Source, a: Assignment) -> Estimate:
     look = source.snapshot("", known=lambda names: [False] * len(names), unseen=True)
     backlog = a.spec.backlog
     if backlog.start_from == "Beginning":
-        return _estimate(look, new=look.new, mailbox="New", method="Count", notes=[])
+        read = look.total - look.unseen
+        notes = [f"{read} of the {look.total} mails are read already; they count"] if look.unseen >= 0 and read else []
+        return _estimate(look, new=look.new, mailbox="New", method="Count", notes=notes)
     if backlog.start_from == "Now":
         notes = ["spec.backlog.startFrom Now: the mails that are there when downloading begins are left out"]
         return _estimate(look, new=0, mailbox="New", method="Baseline", notes=notes)
@@ -103,7 +114,9 @@ def _estimate(
     exact: bool = True,
     doubtful: bool = False,
 ) -> Estimate:
-    exact = exact and look.exact
+    exact, doubtful = exact and look.exact, doubtful or bool(look.doubt)
+    if look.doubt:
+        notes = [look.doubt, *notes]
     return Estimate(
         new_messages=new,
         total_messages=look.total,
@@ -114,3 +127,28 @@ def _estimate(
         method=method,
         notes=tuple(notes),
     )
+
+
+def limit_notes(source: Source) -> list[str]:
+    """What the server allows of a session."""
+    if source.login_delay:
+        return [f"the server wants {source.login_delay:g} seconds between two logins, so a round comes no sooner"]
+    return []
+
+
+def audience_notes(a: Assignment, groups: Mapping[str, bool]) -> list[str]:
+    """Whether anybody reads what would be downloaded.
+
+    Args:
+        a: The connection.
+        groups: The consumer groups of its stream, and whether each has read anything yet.
+    """
+    queue = f"mail:{{{a.namespace}/{a.stream}}}:queue"
+    if any(groups.values()):
+        return []
+    named = sorted({*a.spec.queue.consumer_groups, *groups})
+    if not named:
+        return [f"no consumer group reads this stream ({queue}) yet: the mails wait in it (docs/consumers.md)"]
+    return [
+        f"nobody has read this stream ({queue}) yet, for the consumer groups {', '.join(named)}: the mails wait in it"
+    ]

@@ -19,10 +19,11 @@ from mailfetch_fetcher.contract.identity import mailbox_identity
 from mailfetch_fetcher.contract.keys import StreamKeys
 from mailfetch_fetcher.contract.probe import ProbeResult, Step, StepName, StoreState
 from mailfetch_fetcher.contract.report import Problem
-from mailfetch_fetcher.counting import count
+from mailfetch_fetcher.counting import audience_notes, count, limit_notes
 from mailfetch_fetcher.environment import redis_target
 from mailfetch_fetcher.errors import FetchError
 from mailfetch_fetcher.moved import is_same
+from mailfetch_fetcher.store.audience import read_audience
 from mailfetch_fetcher.store.read import LedgerView, read_state
 from mailfetch_fetcher.store.token import ReadToken
 
@@ -105,6 +106,8 @@ def _look(
                 same = moved or state.identity == a.identity
                 estimate = count(source, a, state=state if same else None, ledger=ledger)
             found = StoreState(state_id=state.state_id, same_mailbox=same, moved=moved, gate_epoch=state.gate_epoch)
+        notes = (*estimate.notes, *limit_notes(source), *audience_notes(a, read_audience(target, keys.stream)))
+        estimate = msgspec.structs.replace(estimate, notes=notes)
         return msgspec.structs.replace(result, estimate=estimate, state=found, uid_validity=opened.uid_validity)
     finally:
         source.close()

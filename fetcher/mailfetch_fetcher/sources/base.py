@@ -36,6 +36,7 @@ class Snapshot:
         known: Mails of the folder that the ledger knows; -1 where the cursor decides (IMAP).
         unseen: Mails without the flag Seen; -1 if it was not asked for.
         exact: `new` is the exact number.
+        doubt: Why even the number of mails that there are may be far off, for people; empty: it is right.
     """
 
     new: int
@@ -43,6 +44,7 @@ class Snapshot:
     unseen: int
     exact: bool
     known: int = -1
+    doubt: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -100,7 +100,23 @@ class Pop3Source(Closable):
         maildrop = self._ready().maildrop
         self._names.keep_listed(maildrop)
         new = sum(len(positions) for positions in self._names.unknown(maildrop, known))
-        return Snapshot(new=new, total=len(maildrop), unseen=-1, exact=True, known=len(maildrop) - new)
+        known_ones = len(maildrop) - new
+        return Snapshot(
+            new=new, total=len(maildrop), unseen=-1, exact=True, known=known_ones, doubt=self._doubt(maildrop)
+        )
+
+    def _doubt(self, maildrop: Maildrop) -> str:
+        if not self.lists_all:
+            return (
+                "over POP3 this server (Gmail) lists only part of the mailbox: it hides what was read before, and "
+                "shows further mails once these were downloaded, so there may be far more; over IMAP all are counted"
+            )
+        if maildrop.bare:
+            return (
+                f"the server gives {maildrop.bare} of {len(maildrop)} mails no lasting name (UIDL), so they are "
+                "recognised by their headers: if it rewrites these, mails that were downloaded come once more"
+            )
+        return ""
 
     def discover(self, cursor: str, *, known: Known) -> Iterator[Window]:
         """See `Source`."""

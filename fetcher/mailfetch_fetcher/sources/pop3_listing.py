@@ -29,9 +29,14 @@ HeaderHash = Callable[[Sequence[int]], Iterator[bytes]]
 
 
 class Maildrop:
-    """The mails of one session by position, from 0, in the server's order."""
+    """The mails of one session by position, from 0, in the server's order.
 
-    def __init__(self, numbers: Sequence[int], labels: Sequence[bytes]) -> None:
+    Attributes:
+        bare: How many of them have no UIDL.
+    """
+
+    def __init__(self, numbers: Sequence[int], labels: Sequence[bytes], *, bare: int = 0) -> None:
+        self.bare = bare
         self.numbers = array("L", numbers)
         self.sizes = array("Q", bytes(8 * len(numbers)))
         """Bytes, by the server's word; 0 until `read_sizes`, and where it does not tell."""
@@ -91,7 +96,7 @@ def read_maildrop(wire: Pop3Wire, *, must_have_uidl: bool, header_hash: HeaderHa
     bare = [number for number, label in listed.items() if not label]
     for number, found in zip(bare, header_hash(bare), strict=True):
         listed[number] = b"=" + found if found else UNREADABLE
-    return Maildrop(list(listed), list(listed.values()))
+    return Maildrop(list(listed), list(listed.values()), bare=len(bare))
 
 
 def read_sizes(wire: Pop3Wire, maildrop: Maildrop, positions: Sequence[int], *, ahead: int) -> None:

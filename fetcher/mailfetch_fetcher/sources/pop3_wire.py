@@ -125,7 +125,7 @@ class Pop3Wire(Channel):
         """The short lines of a list, without their ends. A caller that stops early ends the connection."""
         done = False
         try:
-            for count in range(_LONGEST_LIST):
+            for count in range(_LONGEST_LIST + 1):  # and the line that ends it
                 if count % _STRETCH == 0:
                     self._alive()
                 line = self.line()
