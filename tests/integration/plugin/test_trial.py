@@ -338,6 +338,27 @@ def test_the_image_is_that_of_the_tools_of_the_namespace(
     assert running.left() == []
 
 
+def test_who_may_edit_may_test(
+    cluster: ControlPlane, namespace: str, file: Callable[..., str], run: Run, tmp_path: Path
+) -> None:
+    """The role edit, and what the chart adds to it."""
+    cluster.kubectl("create", "serviceaccount", "editor", "-n", namespace)
+    account = f"--serviceaccount={namespace}:editor"
+    cluster.kubectl("create", "rolebinding", "edit", "--clusterrole=edit", account, "-n", namespace)
+    verbs = "--verb=get,list,watch,create,update,patch,delete"
+    cluster.kubectl("create", "role", "mail", verbs, "--resource=mailconnections.mailfetch.dev", "-n", namespace)
+    cluster.kubectl("create", "rolebinding", "mail", "--role=mail", account, "-n", namespace)
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
+    token = cluster.kubectl("create", "token", "editor", "-n", namespace).stdout.strip()
+    config["users"][0]["user"] = {"token": token}
+    kubeconfig = tmp_path / "editor"
+    kubeconfig.write_text(yaml.safe_dump(config))
+    running = run("-f", file(document(), secret("box", password="p")), "--kubeconfig", str(kubeconfig))
+    done = running.ends(GOOD)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert running.left() == []
+
+
 def test_a_pod_that_the_namespace_does_not_allow_is_told(
     cluster: ControlPlane, namespace: str, file: Callable[..., str], run: Run
 ) -> None:

@@ -40,6 +40,9 @@ def modules_after(*args: str, **env: str) -> tuple[int, set[str], int]:
         ["authorize", "--help"],
         ["queue", "-h"],
         ["purge", "-h"],
+        ["test", "-h"],
+        ["refetch", "-h"],
+        ["completion", "-h"],
     ],
 )
 def test_help_imports_nothing_heavy(args: list[str]) -> None:
