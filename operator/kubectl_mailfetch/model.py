@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from mailfetch_fetcher.contract.providers import CLOUDS, mail_host
-
 ENABLE = "mailfetch.dev/enable"
 ACKNOWLEDGE = "mailfetch.dev/acknowledge"
 TEST = "mailfetch.dev/test"
@@ -94,12 +92,14 @@ class Connection:
 
     @property
     def _provider(self) -> str:
-        cloud = self.text("spec", "auth", "oauth2", "cloud") or "Global"
-        if self.text("spec", "protocol") == "MicrosoftGraph":
-            return CLOUDS[cloud].graph if cloud in CLOUDS else ""
+        from mailfetch_fetcher.contract.providers import CLOUDS, mail_host  # here: `--help` needs nothing of it
+
+        cloud, protocol = self.text("spec", "auth", "oauth2", "cloud") or "Global", self.text("spec", "protocol")
         if cloud not in CLOUDS:
             return ""
-        return mail_host(self.text("spec", "auth", "type"), self.text("spec", "protocol"), cloud)
+        if protocol == "MicrosoftGraph":
+            return CLOUDS[cloud].graph
+        return mail_host(self.text("spec", "auth", "type"), protocol, cloud)
 
     @property
     def port(self) -> int:
