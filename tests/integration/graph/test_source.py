@@ -1,5 +1,6 @@
 """The source by itself: ended from another thread, and what it asks of its server."""
 
+import dataclasses
 import threading
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import pytest
 from mailfetch_fetcher.errors import SourceError
 from mailfetch_fetcher.sources.base import Absent, Message
 from mailfetch_fetcher.sources.graph import GraphSource
+from mailfetch_fetcher.sources.graph_http import AT_ONCE, OF_A_MAILBOX, GraphHttp
 from mailfetch_fetcher.sources.graph_settings import GraphSettings
 from tests.integration.graph.tenant import USER
 from tests.servers import graph_faults, mailgen
@@ -17,6 +19,7 @@ from tests.servers.certs import Certificates
 from tests.servers.graph import GraphFake
 from tests.servers.graph_access import Grant
 from tests.servers.graph_mailbox import Mailbox
+from tests.servers.redis import wait_until
 from tests.servers.resolve import resolve
 
 LONG = 120.0
@@ -46,16 +49,20 @@ def mailbox(graph: GraphFake) -> Mailbox:
 
 
 @pytest.fixture
-def source(graph: GraphFake, certificates: Certificates) -> Iterator[GraphSource]:
-    settings = GraphSettings(
+def settings(certificates: Certificates) -> GraphSettings:
+    return GraphSettings(
         host="graph.microsoft.com",
         mailbox=USER,
-        base="/v1.0/me",
+        base=f"/v1.0/users/{USER}",
         ca=certificates.ca.read_bytes(),
         timeout=LONG,
         part_size=100_000,
         page=10,
     )
+
+
+@pytest.fixture
+def source(graph: GraphFake, settings: GraphSettings) -> Iterator[GraphSource]:
     made = GraphSource(settings, bearer=FixedBearer())
     made.open()
     yield made
@@ -180,3 +187,96 @@ def test_every_request_asks_for_lasting_ids(graph: GraphFake, mailbox: Mailbox, 
     assert {item.name.decode() for item in source.fetch(window.refs) if isinstance(item, Message)} == set(ids)
     assert len({one.lower() for one in ids}) < len(ids)
     assert sorted(mail.name.decode() for piece in source.listing() for mail in piece.mails) == sorted(ids)
+
+
+class StuckBearer:
+    """Waits for an authority that does not answer in time."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.given_up = threading.Event()
+        self._lock = threading.Lock()
+
+    def token(self, *, refused: str = "", claims: str = "") -> str:
+        with self._lock:
+            self.asked += 1
+        self.given_up.wait()
+        raise SourceError("ConnectionFailed", "no answer")
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_slow_authority_holds_up_nobody_else(graph: GraphFake, settings: GraphSettings, refused: bool) -> None:
+    """As many requests as may be under way wait for tokens, of this mailbox too: none of them is under way."""
+
+    class Refused(StuckBearer):
+        def token(self, *, refused: str = "", claims: str = "") -> str:
+            return super().token() if refused else "bad"
+
+    graph.mailbox(USER)
+    bearer = Refused() if refused else StuckBearer()
+    inbox = f"{settings.base}/mailFolders/inbox"
+
+    def ask(mailbox: str) -> None:
+        http = GraphHttp(dataclasses.replace(settings, mailbox=mailbox), bearer=bearer, alive=lambda: None)
+        with pytest.raises(SourceError, match="no answer"):
+            http.get(inbox)
+
+    mailboxes = [USER if n < OF_A_MAILBOX else f"u{n}@contoso.com" for n in range(AT_ONCE)]
+    waiting = [threading.Thread(target=ask, args=(mailbox,), daemon=True) for mailbox in mailboxes]
+    for thread in waiting:
+        thread.start()
+    beats: list[None] = []
+
+    def alive() -> None:
+        beats.append(None)
+        assert len(beats) < 10, "it waits for a place"
+
+    try:
+        wait_until(lambda: bearer.asked == AT_ONCE, what="all wait for a token")
+        GraphHttp(settings, bearer=FixedBearer(), alive=alive).get(inbox)
+    finally:
+        bearer.given_up.set()
+        for thread in waiting:
+            thread.join()
+
+
+@pytest.fixture
+def value(graph: GraphFake, mailbox: Mailbox, settings: GraphSettings) -> str:
+    return f"{settings.base}/messages/{mailbox.deliver(mailgen.large_mail(100_000))}/$value"
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_mail_that_comes_slowly_shows_that_it_comes(
+    graph: GraphFake, settings: GraphSettings, value: str, chunked: bool
+) -> None:
+    slow = graph_faults.stall(50, chunked=chunked)
+    graph.fail("value", slow)
+    http = GraphHttp(dataclasses.replace(settings, timeout=10.0), bearer=FixedBearer(), alive=lambda: None)
+    with http.download(value) as (pieces, _):
+        assert len(next(pieces)) == 50
+        slow.release.set()
+        assert sum(map(len, pieces)) > 99_000
+    http.close()
+
+
+class GivenUp(Exception):
+    pass
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_mail_that_comes_slowly_can_be_given_up(
+    graph: GraphFake, settings: GraphSettings, value: str, chunked: bool
+) -> None:
+    graph.fail("value", graph_faults.stall(50, chunked=chunked))
+    asked = threading.Event()
+
+    def alive() -> None:
+        if asked.is_set():
+            raise GivenUp
+
+    http = GraphHttp(dataclasses.replace(settings, timeout=10.0), bearer=FixedBearer(), alive=alive)
+    with http.download(value) as (pieces, _):
+        asked.set()
+        with pytest.raises(GivenUp):
+            next(pieces)
+    http.close()

@@ -44,7 +44,7 @@ def test_a_failure_comes_in_its_turn_and_waits_for_what_is_under_way() -> None:
         failed.set()
         raise LookupError
 
-    results = in_order([lambda: 1, fail, slow, pytest.fail], at_once=3)
+    results = in_order([lambda: 1, fail, slow], at_once=3)
     assert next(results) == 1
     with pytest.raises(LookupError):
         next(results)
