@@ -36,7 +36,7 @@ from mailfetch_fetcher.sources.graph_fetch import Fetching
 from mailfetch_fetcher.sources.graph_folders import Folder, look_again
 from mailfetch_fetcher.sources.graph_http import GraphHttp
 from mailfetch_fetcher.sources.graph_open import open_mailbox
-from mailfetch_fetcher.sources.graph_pages import Pages
+from mailfetch_fetcher.sources.graph_pages import Pages, id_of
 from mailfetch_fetcher.sources.graph_select import read_since
 from mailfetch_fetcher.sources.graph_settings import GraphSettings
 from mailfetch_fetcher.sources.imap_idle import sleep
@@ -146,9 +146,9 @@ class GraphSource(Closable):
         """See `Source`. Read as changes, as these lack nothing when mails leave meanwhile; so does the first round."""
         return self._changes.baseline(since)
 
-    def select(self, wanted: str, *, after: str) -> Iterator[Window]:
+    def select(self, wanted: str, *, after: str, cursor: str, known: Known) -> Iterator[Window]:
         """See `Source`; in the order of the keys, which stays the same when mails come and go."""
-        return self._selected(read_since(wanted), after)
+        return self._selected(read_since(wanted), after, known)
 
     @property
     def more(self) -> bool:
@@ -197,11 +197,13 @@ class GraphSource(Closable):
     def _now(self) -> Folder:
         return look_again(self._http, self._settings, self._folder)
 
-    def _selected(self, since: float, after: str) -> Iterator[Window]:
+    def _selected(self, since: float, after: str, known: Known) -> Iterator[Window]:
         self._selecting = True
         listed = (entry for entries in self._pages.listed() for entry in entries)
         keys = sorted({e.key for e in listed if e.received is None or e.received >= since} - {after})
         refs = [Ref(key=key, uid=0, size=0) for key in keys if key > after]
         for start in range(0, len(refs), WINDOW):
-            some = tuple(refs[start : start + WINDOW])
-            yield Window(refs=some, cursor=some[-1].key)
+            some = refs[start : start + WINDOW]
+            answers = known([id_of(ref.key).encode("ascii") for ref in some])
+            old = tuple(ref for ref, is_known in zip(some, answers, strict=True) if is_known)
+            yield Window(refs=old, cursor=some[-1].key)

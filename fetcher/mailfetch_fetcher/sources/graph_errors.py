@@ -9,7 +9,7 @@ import binascii
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from mailfetch_fetcher.contract.reasons import Reason
@@ -40,8 +40,8 @@ class Refused(SourceError):
 
     @property
     def not_found(self) -> bool:
-        """What was asked for is not there."""
-        return self.status == 404 and self.code not in _BY_CODE
+        """What was asked for is not there; not if the mailbox is not, or if it is not Graph's own word."""
+        return self.status == 404 and self.code not in ("", "UnknownError", *_BY_CODE)
 
     @property
     def sync_lost(self) -> bool:
@@ -62,7 +62,7 @@ _NO_MAILBOX = _Advice(
     "Exchange Online licence",
 )
 _BY_CODE: Mapping[str, _Advice] = {
-    "MailboxNotEnabledForRESTAPI": _NO_MAILBOX,
+    "MailboxNotEnabledForRESTAPI": replace(_NO_MAILBOX, pace=Pace.QUICK),  # may come and go
     "MailboxNotSupportedForRESTAPI": _NO_MAILBOX,
     "ResourceNotFound": _NO_MAILBOX,
     "Request_ResourceNotFound": _NO_MAILBOX,

@@ -73,7 +73,7 @@ class Page:
 
     Attributes:
         entries: Mails that are there, one entry each, oldest first.
-        removed: Ids of mails that left the folder, none of which is in `entries`.
+        removed: Ids of mails that left the folder; `entries` may tell of them too.
         before: Cursor of the page.
         cursor: Cursor of what follows.
         last: Nothing follows for now.
@@ -99,8 +99,8 @@ def message_path(settings: GraphSettings, id_: str) -> str:
 def fold(found: Sequence[dict[str, Any]]) -> tuple[list[Entry], list[str]]:
     """Mails of a page, and ids of those that left; of a mail told twice the later word counts.
 
-    Whoever is told to be there and to have left counts as there: that it left is told again, or found in a list, and
-    else a word from yesterday would make a mail new that came back today.
+    Which word counts of a mail that is told to be there and to have left cannot be said from the page, whose order
+    means nothing: it is in both lists, and is to be looked for.
     """
     told: dict[str, dict[str, Any]] = {}
     removed: dict[str, None] = {}
@@ -110,7 +110,7 @@ def fold(found: Sequence[dict[str, Any]]) -> tuple[list[Entry], list[str]]:
         else:
             told[value["id"]] = told.get(value["id"], {}) | value
     entries = sorted(map(entry_of, told.values()), key=lambda entry: (entry.received or 0, entry.id))
-    return entries, [id_ for id_ in removed if id_ not in told]
+    return entries, list(removed)
 
 
 def entry_of(value: dict[str, Any]) -> Entry:
