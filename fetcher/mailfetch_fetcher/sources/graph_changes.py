@@ -32,12 +32,12 @@ class Told:
         entries: Its unknown mails, by key, without those that it also tells to have left.
         first: It is of the first round, which this connection has read from its beginning: none of its mails was here
             before, and was forgotten.
-        cursor: The cursor as long as not all of its mails are committed; None: of each mail its key.
+        cursor: The cursor as long as not all of its mails are committed.
     """
 
     entries: Mapping[str, Entry] = field(default_factory=dict)
     first: bool = False
-    cursor: str | None = ""
+    cursor: str = ""
 
 
 class Changes:

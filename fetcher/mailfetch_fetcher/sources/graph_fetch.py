@@ -40,7 +40,7 @@ class Fetching:
         *,
         pages: Pages,
         clock: Clock,
-        cursor: str | None,
+        cursors: Mapping[str, str],
     ) -> None:
         """Asks nothing yet.
 
@@ -49,13 +49,13 @@ class Fetching:
             settings: Of the mailbox.
             pages: The folder, for looks at single mails.
             clock: Tells how old a mail is.
-            cursor: The cursor behind each mail; None: its key.
+            cursors: The cursor behind each mail, by its key.
         """
         self._http = http
         self._settings = settings
         self._pages = pages
         self._clock = clock
-        self._cursor = cursor
+        self._cursors = cursors
 
     def fetch(self, refs: Sequence[Ref], *, told: Mapping[str, Entry], first: bool) -> Iterator[Result]:
         """One result for each ref, in their order.
@@ -171,7 +171,7 @@ class Fetching:
         return self._clock.now().timestamp() - made
 
     def _at(self, ref: Ref) -> str:
-        return ref.key if self._cursor is None else self._cursor
+        return self._cursors.get(ref.key, "")
 
 
 class _Body:

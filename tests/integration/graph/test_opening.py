@@ -268,5 +268,7 @@ def test_mails_are_downloaded_once_more_on_request(fetcher: Fetcher, server: Red
     fetcher.caught_up(10)
     fetcher.assign(assignment(tenant.spec(schedule=OFTEN), requests={"refetch": "uid:5"}))
     assert "Microsoft Graph cannot select 'uid:5'" in fetcher.noticed("RefetchRefused")
+    fetcher.assign(assignment(tenant.spec(schedule=OFTEN), requests={"refetch": "quarantined"}))
+    fetcher.answered("refetch", "quarantined")
     tenant.fill(mailgen.make_mail(30))
     fetcher.caught_up(11)

@@ -3,7 +3,7 @@
 import dataclasses
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from random import Random
 
 import pytest
@@ -12,6 +12,7 @@ from mailfetch_fetcher.errors import SourceError
 from mailfetch_fetcher.sources.base import Absent, Message
 from mailfetch_fetcher.sources.graph import GraphSource
 from mailfetch_fetcher.sources.graph_http import AT_ONCE, OF_A_MAILBOX, GraphHttp
+from mailfetch_fetcher.sources.graph_pages import id_of
 from mailfetch_fetcher.sources.graph_settings import GraphSettings
 from tests.integration.graph.tenant import USER
 from tests.servers import graph_faults, mailgen
@@ -19,6 +20,7 @@ from tests.servers.certs import Certificates
 from tests.servers.graph import GraphFake
 from tests.servers.graph_access import Grant
 from tests.servers.graph_mailbox import Mailbox
+from tests.servers.graph_schema import Answer
 from tests.servers.redis import wait_until
 from tests.servers.resolve import resolve
 
@@ -187,6 +189,81 @@ def test_every_request_asks_for_lasting_ids(graph: GraphFake, mailbox: Mailbox, 
     assert {item.name.decode() for item in source.fetch(window.refs) if isinstance(item, Message)} == set(ids)
     assert len({one.lower() for one in ids}) < len(ids)
     assert sorted(mail.name.decode() for piece in source.listing() for mail in piece.mails) == sorted(ids)
+
+
+def every(names: object) -> list[bool]:
+    return [True] * len(names)  # type: ignore[arg-type]
+
+
+def chosen(source: GraphSource, after: str = "") -> list[str]:
+    """Ids of the mails that a request means."""
+    windows = source.select("since:2026-01-01", after=after, cursor="", known=every)
+    return [id_of(ref.key) for window in windows for ref in window.refs]
+
+
+def test_a_request_is_read_as_it_is_wanted(graph: GraphFake, mailbox: Mailbox, source: GraphSource) -> None:
+    """Each mail that stays comes once, whatever comes and leaves meanwhile; the oldest first."""
+    old = mailbox.deliver(b"", received="2025-12-31T23:59:59Z")
+    ids = [mailbox.deliver(b"") for _ in range(2500)]
+    lists = graph.count("list")
+    windows = source.select("since:2026-01-01", after="", cursor="", known=every)
+    first = [id_of(ref.key) for ref in next(windows).refs]
+    assert 900 < len(first) <= 1000
+    assert graph.count("list") == lists + 1
+    for one in ids[:1500:2]:
+        mailbox.move(one, "archive")
+    mailbox.deliver(b"", received="2025-06-01T00:00:00Z")
+    rest = [id_of(ref.key) for window in windows for ref in window.refs]
+    assert sorted(first + rest) == sorted({*first, *ids} - ({*ids[:1500:2]} - {*first}))
+    assert old not in first
+    assert first + rest == sorted(first + rest, key=lambda one: mailbox.mails[one].received or "")
+
+
+def test_a_request_goes_on_behind_any_mail(mailbox: Mailbox, source: GraphSource) -> None:
+    ids = [mailbox.deliver(b"", received="2026-02-01T00:00:00Z") for _ in range(2100)]
+    ids += [mailbox.deliver(b"", received="2026-02-02T00:00:00Z") for _ in range(3)]
+    wanted = chosen(source)
+    assert sorted(wanted) == sorted(ids)
+    windows = source.select("since:2026-01-01", after="", cursor="", known=every)
+    window = next(windows)
+    places = (0, 1, 1050, 2098, 2099)
+    items = list(source.fetch([window.refs[at] for at in places]))
+    for at, item in zip(places, items, strict=True):
+        assert chosen(source, after=item.cursor) == wanted[at + 1 :]
+    assert chosen(source, after=window.cursor) == wanted[2100:]
+
+
+def linked(link: str) -> graph_faults.Fault:
+    """An empty page, and the link to another one."""
+    page = b'{"value": [], "@odata.nextLink": "https://graph.microsoft.com/v1.0%b"}' % link.encode()
+    return graph_faults.Fault(answer=Answer(body=page, headers={"Preference-Applied": 'IdType="ImmutableId"'}))
+
+
+FOLLOWED: Mapping[str, tuple[str, Callable[[GraphSource], object]]] = {
+    "delta_next": ("/mailFolders/inbox/messages/delta?$skiptoken=", lambda s: list(s.discover("", known=nothing))),
+    "list": ("/mailFolders/inbox/messages?$skip=", lambda s: list(s.listing())),
+    "folders": ("/mailFolders?$skip=", lambda s: s.open()),
+}
+
+
+@pytest.mark.parametrize("endpoint", FOLLOWED)
+def test_pages_that_lead_round_in_a_circle(graph: GraphFake, settings: GraphSettings, endpoint: str) -> None:
+    path, follow = FOLLOWED[endpoint]
+    graph.mailbox(USER).add_folder("Support")
+    source = GraphSource(
+        dataclasses.replace(settings, folder="Support" if endpoint == "folders" else "INBOX"), bearer=FixedBearer()
+    )
+    if endpoint != "folders":
+        source.open()
+    if endpoint == "delta_next":
+        graph.fail("delta", linked(f"/users/{USER}{path}0"))
+    before = graph.count(endpoint)
+    for n in range(20):
+        graph.fail(endpoint, linked(f"/users/{USER}{path}{n % 2 + 1}"))
+    with pytest.raises(SourceError, match="round in a circle"):
+        follow(source)
+    assert graph.count(endpoint) - before < 10
+    source.close()
 
 
 class StuckBearer:
