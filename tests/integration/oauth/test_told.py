@@ -82,7 +82,7 @@ def test_a_wrong_client_secret_is_told_and_the_corrected_one_used_at_once(
 
 
 @pytest.mark.parametrize(
-    "fault", ["503", "500", "AADSTS90033", "html", "html_403", "cut", "cut_body", "huge", "silence"]
+    "fault", ["503", "500", "AADSTS90033", "html", "html_403", "cut", "cut_body", "huge", "silence", "trickle"]
 )
 @pytest.mark.parametrize("kind", ["microsoft", "google"])
 def test_an_authority_in_trouble_is_no_bad_credential(

@@ -1,5 +1,6 @@
 """Logging in with an access token: as Microsoft, Google and others want it, and what their refusals mean."""
 
+import base64
 from collections.abc import Callable
 
 import pytest
@@ -194,6 +195,26 @@ def test_a_mailbox_that_stays_closed_after_the_login(server: FakeImap, make: Cal
     assert (error.reason, error.pace) == ("AuthFailed", Pace.SLOW)
     assert "does not open the mailbox billing@contoso.com" in error.message
     assert "Set-CASMailbox -Identity billing@contoso.com" in error.message
+
+
+@pytest.mark.parametrize("where", ["refusal", "base64", "challenge", "bye"])
+def test_a_server_that_repeats_the_token(
+    server: FakeImap, make: Callable[..., ImapSource], bearer: Tokens, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    token = 150 * "Ab3dEf9hI-"
+    shown = base64.b64encode(f"auth=Bearer {token}".encode()).decode() if where == "base64" else token
+    monkeypatch.setattr(bearer, "token", lambda **_: token)
+    if where == "challenge":
+        server.quirks.tokens.challenge = {"status": "400", "scope": shown}
+    elif where == "bye":
+        server.quirks.tokens.good = {token: USER}
+        for command in ("LIST", "SELECT", "EXAMINE"):
+            server.quirks.answers[command] = f"* BYE no {shown}\r\n".encode() + CUT
+    else:
+        server.quirks.tokens.refusal = f"no {shown}".encode()
+    message = failure(make()).message
+    assert "…" in message
+    assert shown[:24] not in message
 
 
 def test_a_server_without_a_mechanism_for_tokens(
