@@ -14,6 +14,7 @@ from mailfetch_fetcher.sources.graph import GraphSource
 from mailfetch_fetcher.sources.graph_http import AT_ONCE, OF_A_MAILBOX, GraphHttp
 from mailfetch_fetcher.sources.graph_pages import id_of
 from mailfetch_fetcher.sources.graph_settings import GraphSettings
+from tests.integration.graph.telling import left, tell, there
 from tests.integration.graph.tenant import USER
 from tests.servers import graph_faults, mailgen
 from tests.servers.certs import Certificates
@@ -357,3 +358,17 @@ def test_a_mail_that_comes_slowly_can_be_given_up(
         with pytest.raises(GivenUp):
             next(pieces)
     http.close()
+
+
+def test_a_mail_that_leaves_while_its_commit_is_under_way(
+    graph: GraphFake, mailbox: Mailbox, source: GraphSource
+) -> None:
+    """The ledger does not know it yet, but will."""
+    (start,) = source.discover("", known=nothing)
+    one = mailbox.deliver(mailgen.make_mail(1))
+    mailbox.move(one, "archive")
+    came = there(one, folder=mailbox.folder("inbox").id, received="2026-01-01T00:00:00Z")
+    tell(graph, [came], [left(one)])
+    first, second = source.discover(start.cursor, known=nothing)
+    assert [id_of(ref.key) for ref in first.refs] == [one]
+    assert (first.gone, second.gone) == ((), (one.encode(),))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mailfetch_fetcher.contract.spec import parse_spec
-from mailfetch_fetcher.errors import SourceError
+from mailfetch_fetcher.errors import Pace, SourceError
 from mailfetch_fetcher.sources.graph_cursor import Cursor, decode, local
 from mailfetch_fetcher.sources.graph_errors import Refused, challenge, read_error, refused
 from mailfetch_fetcher.sources.graph_pages import entry_of, fold, id_of, moment
@@ -143,6 +143,29 @@ def test_reasons(status: int, code: str, reason: str) -> None:
     assert f"HTTP {status}" in found.message
     assert code in found.message
     assert found.retry_after == (17.0 if reason == "Throttled" else None)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "gone"),
+    [
+        (404, "ErrorItemNotFound", True),
+        (404, "ErrorFolderNotFound", True),
+        (404, "MailboxNotEnabledForRESTAPI", False),
+        (404, "ResourceNotFound", False),
+        (404, "UnknownError", False),
+        (404, "", False),
+        (410, "ErrorItemNotFound", False),
+    ],
+)
+def test_what_shows_that_something_is_not_there(status: int, code: str, *, gone: bool) -> None:
+    found = refused(SETTINGS, status=status, headers={}, body=error(code))
+    assert isinstance(found, Refused)
+    assert found.not_found == gone
+
+
+def test_a_mailbox_that_comes_and_goes_is_looked_for_at_once() -> None:
+    found = refused(SETTINGS, status=404, headers={}, body=error("MailboxNotEnabledForRESTAPI"))
+    assert (found.reason, found.pace) == ("InvalidConfiguration", Pace.QUICK)
 
 
 @pytest.mark.parametrize(
