@@ -63,7 +63,7 @@ def _imap(granted: Granted, plan: Plan, context: ssl.SSLContext) -> None:
         imap.starttls(context)
     else:
         imap = imaplib.IMAP4_SSL(plan.host, plan.port, ssl_context=context, timeout=TIMEOUT)
-    with imap:
+    try:
         offered = {c.removeprefix("AUTH=") for c in imap.capabilities if c.startswith("AUTH=")}
         mechanism, message, confirm = _sasl(offered, granted, plan)
         challenges: list[bytes] = []
@@ -77,6 +77,8 @@ def _imap(granted: Granted, plan: Plan, context: ssl.SSLContext) -> None:
         status, told = imap.select(_quoted(plan.folder or "INBOX"), readonly=True)
         if status != "OK":
             raise _no_folder(said(b"".join(t for t in told if t).decode(errors="replace"))[:200], plan)
+    finally:
+        imap.shutdown()  # no LOGOUT: where the server has hung up after a refusal, its failure would hide the refusal
 
 
 def _pop3(granted: Granted, plan: Plan, context: ssl.SSLContext) -> None:

@@ -139,6 +139,7 @@ def test_no_refresh_token_is_no_authorization() -> None:
             ["invalid_client, AADSTS7000222: The provided client secret keys are expired.", "new one", "Secret client"],
         ),
         ({"error": "interaction_required", "error_description": "AADSTS53003: Blocked."}, ["Conditional Access"]),
+        ({"error": "x", "error_description": "No: " + "eyJ0eXAiOiJKV1Q" * 9}, ["x, No: …\n"]),
         ({"error": "access_denied"}, ["access_denied\nWhat to do: the permissions were declined"]),
         ({"error": "strange\x1b[31m", "error_description": "x" * 5000}, ["strange [31m"]),
         ({}, ["unknown error"]),
