@@ -61,7 +61,7 @@ def test_a_revoked_authorization_is_told(providers: Providers, server: RedisServ
 def test_authorized_without_a_cluster(
     providers: Providers, server: RedisServer, tmp_path: Path, client_in: str
 ) -> None:
-    """`kubectl mailfetch authorize -f FILE --secrets DIR`, twice; no output has the token, and one reader."""
+    """`kubectl mailfetch authorize -f FILE --secrets DIR`, twice; the token is shown to nobody."""
     mailbox = providers.microsoft()
     mailbox.dovecot.fill(mailbox.address, mailgen.mails(3))
     providers.authority.sign_in_as = mailbox.address

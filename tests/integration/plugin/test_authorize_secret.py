@@ -117,14 +117,22 @@ def test_a_connection_that_is_not_saved_yet(scene: Scene, tmp_path: Path, way: s
     scene.token("office-token")
     assert f"kubectl apply -n {scene.namespace} -f" in command.output
     assert f"kubectl delete secret office-token -n {scene.namespace}" in command.output
+    assert made_by_the_command(scene) == ["office-token <none>"]
     scene.save(secret)
     scene.save(document)
     assert f"  kubectl mailfetch authorize office -n {scene.namespace}\n" in command.output
     with scene.run("office") as command:
         command.visit(command.address())
         assert command.end() == 0, command.output
-    owners = scene.get("secret", "office-token")["metadata"]["ownerReferences"]
-    assert [o["name"] for o in owners] == ["office"]
+    assert made_by_the_command(scene) == ["office-token office"]
+
+
+def made_by_the_command(scene: Scene) -> list[str]:
+    """As docs/providers/README.md lists them, with their owners."""
+    columns = "custom-columns=SECRET:.metadata.name,OWNERS:.metadata.ownerReferences[*].name"
+    ours = ("-l", "app.kubernetes.io/managed-by=kubectl-mailfetch", "-o", columns, "--no-headers")
+    found = scene.cluster.kubectl("get", "secrets", "-n", scene.namespace, *ours).stdout
+    return [" ".join(line.split()) for line in found.splitlines()]
 
 
 @pytest.mark.parametrize(
