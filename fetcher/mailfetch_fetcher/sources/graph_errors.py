@@ -92,6 +92,14 @@ def refused(settings: GraphSettings, *, status: int, headers: Mapping[str, str],
     return Refused(status, code, advice.reason, message, pace=advice.pace)
 
 
+def no_inbox(settings: GraphSettings, error: Refused) -> SourceError:
+    """There is one in every mailbox, but Exchange does not find that of a mailbox that may not be opened."""
+    advice = _denied(settings)
+    text = advice.text.format(mailbox=settings.mailbox)
+    said = f"HTTP {error.status} {error.code}: no inbox, as also where nobody ever opened the mailbox"
+    return SourceError(advice.reason, f"{settings.host} {text} ({said})", pace=advice.pace)
+
+
 def _denied(settings: GraphSettings) -> _Advice:
     """With the flow Application nobody can authorize, and a permission in Entra ID would open every mailbox."""
     if not settings.authorize:
@@ -102,11 +110,17 @@ def _denied(settings: GraphSettings) -> _Advice:
             "see that no application access policy leaves the mailbox out; a change may take an hour or two",
             pace=Pace.SLOW,
         )
+    if settings.shared:
+        todo = (
+            "give the account that authorizes full access to it (Add-MailboxPermission -Identity {mailbox} -User "
+            "ACCOUNT -AccessRights FullAccess) and the app the delegated permission Mail.ReadWrite.Shared"
+        )
+    else:
+        todo = "see that this account is the one that authorizes, and that the app has the permission Mail.ReadWrite"
     return _Advice(
         reason="AuthorizationRequired",
-        text="denies access to the mailbox '{mailbox}'; see that the app has the delegated permission Mail.ReadWrite "
-        "(Mail.ReadWrite.Shared for a shared mailbox, to which the account also needs full access), then authorize "
-        "again: " + settings.authorize,
+        text=f"denies the account that authorized access to the mailbox '{{mailbox}}'; {todo}, then authorize again: "
+        f"{settings.authorize}",
         pace=Pace.SLOW,
     )
 

@@ -3,6 +3,7 @@
 from mailfetch_fetcher.auth.bearer import Bearer
 from mailfetch_fetcher.sources import graph_errors as errors
 from mailfetch_fetcher.sources.graph_actions import TRASH
+from mailfetch_fetcher.sources.graph_errors import Refused
 from mailfetch_fetcher.sources.graph_folders import Folder, find_folder, open_folder
 from mailfetch_fetcher.sources.graph_http import GraphHttp
 from mailfetch_fetcher.sources.graph_settings import GraphSettings
@@ -29,7 +30,7 @@ def open_mailbox(
     reach_server(settings, context=context, observe=observe, reach=lambda _shut: None).close()
     observe("capability", "Microsoft Graph v1.0")
     bearer.token()
-    open_folder(http, settings, "inbox")  # it is there in every mailbox, so a refusal is one of the token or mailbox
+    _enter(http, settings)
     observe("login", f"the mailbox {settings.mailbox} is open to the token")
     folder = find_folder(http, settings, settings.folder, field="spec.folder")
     observe("folder", f"{folder.name}: {folder.total} items")
@@ -39,6 +40,16 @@ def open_mailbox(
     else:
         observe("permission", f"{settings.action}: Graph tells at the first mail whether it is permitted")
     return folder, target
+
+
+def _enter(http: GraphHttp, settings: GraphSettings) -> None:
+    """Opens the inbox, which is there in every mailbox: so a refusal is one of the token or the mailbox."""
+    try:
+        open_folder(http, settings, "inbox")
+    except Refused as e:
+        if e.not_found:
+            raise errors.no_inbox(settings, e) from e
+        raise
 
 
 def _target(http: GraphHttp, settings: GraphSettings, folder: Folder) -> Folder | None:

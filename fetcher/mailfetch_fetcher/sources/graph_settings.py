@@ -17,6 +17,7 @@ class GraphSettings:
     Attributes:
         host: Host of Microsoft Graph in this cloud.
         mailbox: Whose mailbox it is, for messages.
+        shared: It is a shared one, not that of the account that authorizes.
         authorize: Command with which a person authorizes; empty with the flow Application.
         base: Path of the mailbox, from `ROOT` on, without a slash at its end.
         ca: PEM certificates to trust instead of the system's, or None.
@@ -32,6 +33,7 @@ class GraphSettings:
     host: str
     mailbox: str
     base: str
+    shared: bool = False
     authorize: str = ""
     ca: bytes | None = None
     folder: str = "INBOX"
@@ -91,6 +93,7 @@ def from_spec(spec: Spec, *, authorize: str, ca: bytes | None) -> GraphSettings:
         host=CLOUDS[spec.auth.oauth2.cloud].graph,
         mailbox=mailbox,
         base=f"{ROOT}/users/{quote(mailbox, safe='@')}",  # never /me: that is of whoever authorized
+        shared=bool(spec.shared_mailbox),
         authorize=authorize if delegated else "",
         ca=ca,
         folder=spec.folder or "INBOX",

@@ -120,4 +120,6 @@ def test_an_authority_whose_certificate_is_not_trusted(providers: Providers, fet
     spec = {key: value for key, value in mailbox.spec().items() if key != "tls"}
     mailbox.give_secrets(fetcher)
     fetcher.assign(assignment(spec))
-    assert "certificate of" in fetcher.problem("TLSFailed")
+    message = fetcher.problem("TLSFailed")
+    assert "certificate of" in message
+    assert "spec.tls.caSecretRef" in message

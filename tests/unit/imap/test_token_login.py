@@ -162,6 +162,13 @@ def test_what_a_refusal_of_microsoft_s_asks_an_administrator_to_do(
         assert text in error.message
 
 
+@pytest.mark.parametrize("flow", ["Delegated", "Application"])
+def test_google_has_no_shared_mailboxes(server: FakeImap, make: Callable[..., ImapSource], flow: str) -> None:
+    server.quirks.tokens.refusal = b"[AUTHENTICATIONFAILED] Invalid credentials (Failure)"
+    error = failure(make(provider="Google", flow=flow, shared_mailbox="billing@example.com"))
+    assert "leave out spec.sharedMailbox and name the mailbox in spec.auth.username" in error.message
+
+
 @pytest.mark.parametrize(
     ("refusal", "seconds"),
     [
