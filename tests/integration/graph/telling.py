@@ -25,8 +25,14 @@ def left(id: str) -> Told:
     return {"id": id, "@removed": {"reason": "deleted"}}
 
 
-def tell(graph: GraphFake, *pages: Sequence[Told]) -> None:
-    """The next round tells these pages of the inbox, instead of what happened since the last one."""
+def tell(graph: GraphFake, *pages: Sequence[Told], again: bool = False) -> None:
+    """The next round tells these pages of the inbox, instead of what happened since the last one.
+
+    Args:
+        graph: Has told a round before.
+        pages: What each page tells.
+        again: It is the next round from the beginning.
+    """
     with graph.lock:
         mailbox = graph.mailbox(USER)
         address = f"{GRAPH}/v1.0/users/{USER}/mailFolders('{mailbox.folder('inbox').id}')/messages/delta"
@@ -39,4 +45,4 @@ def tell(graph: GraphFake, *pages: Sequence[Told]) -> None:
                 link = {"@odata.deltaLink": f"{address}?$deltatoken={name}"}
             body = json.dumps({"value": list(page), **link}).encode()
             answer = Answer(body=body, headers={"Preference-Applied": 'IdType="ImmutableId"'})
-            graph.fail("delta_next" if n else "delta_link", Fault(answer=answer))
+            graph.fail("delta_next" if n else "delta" if again else "delta_link", Fault(answer=answer))

@@ -372,3 +372,16 @@ def test_a_mail_that_leaves_while_its_commit_is_under_way(
     first, second = source.discover(start.cursor, known=nothing)
     assert [id_of(ref.key) for ref in first.refs] == [one]
     assert (first.gone, second.gone) == ((), (one.encode(),))
+
+
+def test_a_mail_that_the_first_round_tells_to_have_left_is_looked_for(
+    graph: GraphFake, mailbox: Mailbox, source: GraphSource
+) -> None:
+    """Else it would be known as downloaded, and not be new when it comes back."""
+    list(source.discover("", known=nothing))
+    one = mailbox.deliver(mailgen.make_mail(1))
+    mailbox.move(one, "archive")
+    came = there(one, folder=mailbox.folder("inbox").id, received="2026-01-01T00:00:00Z")
+    tell(graph, [came, left(one)], again=True)
+    (window,) = source.discover("", known=nothing)
+    assert [type(item) for item in source.fetch(window.refs)] == [Absent]
