@@ -236,10 +236,10 @@ def _save(plan: Plan, desk: Desk, *, ours: bool) -> None:
     desk.say(f"The connection is not saved yet. Save it: {plan.place.next_step(plan.name)}")
     if not ours:
         return  # whoever made the Secret looks after it
-    desk.say("It does not own the Secret, which stays when the connection is deleted. Then delete it:")
-    desk.say(f"  kubectl delete secret {plan.token_secret} -n {plan.namespace}")
-    desk.say("or make the saved connection its owner now or later, by another sign-in:")
+    desk.say("It does not own the Secret yet. Authorize the saved connection once more, and both are deleted together:")
     desk.say(f"  kubectl mailfetch authorize {plan.name} -n {plan.namespace}")
+    desk.say("Else the Secret stays when the connection is deleted; delete it yourself then:")
+    desk.say(f"  kubectl delete secret {plan.token_secret} -n {plan.namespace}")
 
 
 def _follow(objects: Objects, plan: Plan, desk: Desk, *, enabled: bool) -> None:

@@ -152,10 +152,8 @@ def _same(a: str, b: str) -> bool:
 
 def _refused(text: str, granted: Granted, plan: Plan) -> PluginError:
     signed_in = granted.account or "whoever signed in"
-    lines = [f"{signed_in} may not open the mailbox {plan.mailbox}; the server said: {text}"]
-    if granted.account and not _same(granted.account, plan.username):
-        lines.append(f"Another account signed in than spec.auth.username, {plan.username}: sign in with that one.")
-    return PluginError("\n".join([*lines, *_remedies(granted, plan), "Nothing was written."]))
+    first = f"{signed_in} may not open the mailbox {plan.mailbox}; the server said: {text}"
+    return PluginError("\n".join([first, *_remedies(granted, plan), "Nothing was written."]))
 
 
 def _remedies(granted: Granted, plan: Plan) -> Iterator[str]:
@@ -163,14 +161,16 @@ def _remedies(granted: Granted, plan: Plan) -> Iterator[str]:
     if plan.provider == "Google":
         yield f"Sign in as {plan.username}, and see that {kind} is on (Gmail's settings; Workspace: Admin console)."
         return
-    if plan.protocol == "MicrosoftGraph" and not plan.shared:
-        if _same(granted.account, plan.username):
-            yield f"See that {plan.username} is the account's user name, and that it has an Exchange Online licence."
-        else:
+    if granted.account and not _same(granted.account, plan.username):
+        yield f"Run the command again and sign in as spec.auth.username, {plan.username}."
+        if not plan.shared:
             yield (
-                f"To open {plan.mailbox} as another account that may, set spec.auth.username to that account and"
+                f"Or, to open {plan.mailbox} as another account that may, set spec.auth.username to that account and"
                 f" spec.sharedMailbox to {plan.mailbox}."
             )
+        return
+    if plan.protocol == "MicrosoftGraph" and not plan.shared:
+        yield f"See that {plan.username} is the account's user name, and that it has an Exchange Online licence."
         return
     yield "In Exchange Online PowerShell (a change needs up to an hour):"
     if plan.protocol != "MicrosoftGraph":

@@ -88,9 +88,19 @@ def test_a_shared_mailbox_wants_rights_for_the_account_of_the_connection(
     server: Server, certificates: Certificates
 ) -> None:
     shared = planned(server, sharedMailbox="s@contoso.com")
-    message = refusal(shared, str(certificates.ca), account="other@contoso.com")
-    assert "Another account signed in than spec.auth.username, u@contoso.com: sign in with that one." in message
+    message = refusal(shared, str(certificates.ca))
     assert "Add-MailboxPermission -Identity s@contoso.com -User u@contoso.com -AccessRights FullAccess" in message
+
+
+@pytest.mark.parametrize("shared", ["", "s@contoso.com"])
+def test_another_account_is_to_be_exchanged_not_given_rights(
+    server: Server, certificates: Certificates, shared: str
+) -> None:
+    made = planned(server, sharedMailbox=shared)
+    message = refusal(made, str(certificates.ca), account="other@contoso.com")
+    assert "Run the command again and sign in as spec.auth.username, u@contoso.com." in message
+    assert "PowerShell" not in message
+    assert ("spec.sharedMailbox to u@contoso.com" in message) is not bool(shared)
 
 
 def test_google_names_nobody_as_signed_in(server: Server, certificates: Certificates) -> None:
@@ -131,6 +141,7 @@ def test_graph_opens_the_mailbox_of_the_connection_and_never_that_of_whoever_sig
     fake.mailbox("other@contoso.com")
     other = plan("MicrosoftGraph", auth={**MICROSOFT, "username": "other@contoso.com"})
     message = refusal(other, ca_file)
+    assert "sign in as spec.auth.username, other@contoso.com" in message
     assert "403 ErrorAccessDenied" in message
     assert "set spec.auth.username to that account and spec.sharedMailbox to other@contoso.com" in message
     assert [seen.path for seen in fake.requests] == [
