@@ -1,7 +1,7 @@
 """Leads names of the outside world to servers of this machine, for the pods of one namespace.
 
 A Service whose endpoint is this machine gives a server the port that its real one has, and an admission policy enters
-the name into the `hostAliases` of every new pod: any cluster can do that, and Mailfetch knows nothing of it.
+the name into the `hostAliases` of every new pod: a cluster can do that since 1.36, and Mailfetch knows nothing of it.
 """
 
 import contextlib

@@ -1,7 +1,8 @@
 """Looks for secrets in what a program left behind: logs, events, metrics, stored values, arguments of processes.
 
-leaks = find({"the password": "correct horse battery"}, {"the log": log})
-assert leaks == []
+    assert find({"the password": "correct horse battery"}, {"the log": log}) == []
+
+Whatever writes a secret in another way (compressed, encrypted) hides it from this search.
 """
 
 import base64
@@ -25,13 +26,14 @@ def find(secrets: Mapping[str, str], places: Mapping[str, bytes]) -> list[str]:
         ValueError: a secret is so short that anything may look like it.
     """
     known = {name: needles(secret) for name, secret in secrets.items()}
-    return [
+    found = (
         f"{name} is in {place}, {form}"
         for place, text in places.items()
         for name, forms in known.items()
         for form, needle in forms
         if needle in text
-    ]
+    )
+    return list(dict.fromkeys(found))
 
 
 def needles(secret: str) -> list[tuple[str, bytes]]:
