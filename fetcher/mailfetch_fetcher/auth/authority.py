@@ -36,7 +36,7 @@ class Authority:
         self._session = session
         self._host = host
         # At the start of an address, up to the slash: no two readers of addresses can disagree about it.
-        self._ours = re.compile(rf"https://([a-z0-9-]+\.)*{re.escape(domain)}/")
+        self._ours = re.compile(rf"https://([a-z0-9-]+\.)*{re.escape(domain)}(:443)?/", re.IGNORECASE)
         self._timeout = timeout
 
     def get(self, url: str, *, params: Any = None, headers: Mapping[str, str] | None = None, **_: Any) -> Answer:

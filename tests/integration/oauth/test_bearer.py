@@ -50,13 +50,15 @@ def test_an_application_meets_a_claims_challenge(providers: Providers, mounts: M
     assert "nbf" in json.loads(last(providers.authority).claims)["access_token"]
 
 
-@pytest.mark.parametrize("claims", ["nonsense", "[]", "7", base64.b64encode(b"x").decode()])
+@pytest.mark.parametrize(
+    "claims", ["nonsense", "[]", "7", 9999 * "[", '{"access_token":7}', base64.b64encode(b"x").decode()]
+)
 def test_a_challenge_that_cannot_be_read_is_left_out(providers: Providers, mounts: Mounts, claims: str) -> None:
     bearer = bearer_of(providers.microsoft(scopes=(GRAPH_SCOPE,)), mounts, protocol="MicrosoftGraph")
     assert bearer.token(claims=claims)
 
 
-@pytest.mark.parametrize("claims", ["nonsense", "[]"])
+@pytest.mark.parametrize("claims", ["nonsense", "[]", 9999 * "[", '{"access_token":7}'])
 def test_so_does_an_application(providers: Providers, mounts: Mounts, claims: str) -> None:
     mailbox = providers.application(client={"client-secret": "s"}, secret="s")
     assert bearer_of(mailbox, mounts).token(claims=claims)

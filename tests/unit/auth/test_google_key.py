@@ -66,7 +66,7 @@ def test_a_file_that_is_no_key(good: dict[str, Any], changes: dict[str, Any]) ->
     assert str(good["private_key"])[40:80] not in error.message
 
 
-@pytest.mark.parametrize("content", ["no json", "[]", "7"])
+@pytest.mark.parametrize("content", ["no json", "[]", "7", 9999 * "["])
 def test_no_json(content: str) -> None:
     assert refusal(content).reason == "InvalidConfiguration"
 

@@ -7,7 +7,7 @@ import pytest
 
 from mailfetch_fetcher.errors import Pace, SourceError
 from mailfetch_fetcher.sources.imap import ImapSource
-from mailfetch_fetcher.sources.sasl import TokenLogin
+from mailfetch_fetcher.sources.sasl import TokenLogin, why_refused
 from tests.servers.imapfake import CUT, FakeImap
 from tests.servers.saslfake import GOOGLE_CHALLENGE
 from tests.unit.imap.conftest import MakeSource
@@ -202,6 +202,11 @@ def test_a_mailbox_that_stays_closed_after_the_login(server: FakeImap, make: Cal
     assert (error.reason, error.pace) == ("AuthFailed", Pace.SLOW)
     assert "does not open the mailbox billing@contoso.com" in error.message
     assert "Set-CASMailbox -Identity billing@contoso.com" in error.message
+
+
+@pytest.mark.parametrize("challenge", [b"?", b"[]", b"\xff", 9999 * b"["])
+def test_a_challenge_that_says_nothing(challenge: bytes) -> None:
+    assert why_refused(base64.b64encode(challenge)) == why_refused(challenge) == ""
 
 
 @pytest.mark.parametrize("where", ["refusal", "base64", "challenge", "bye"])
