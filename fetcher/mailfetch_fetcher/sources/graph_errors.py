@@ -44,6 +44,11 @@ class Refused(SourceError):
         return self.status == 404 and self.code not in ("", "UnknownError", *_BY_CODE)
 
     @property
+    def unknown_action(self) -> bool:
+        """The service may not know what was to be done, if the thing is there to which it was to be done."""
+        return self.not_found or (self.status in (400, 405, 501) and self.code not in _BY_CODE)
+
+    @property
     def sync_lost(self) -> bool:
         """The link is of no use any more: 410, or an older status with a code such as SyncStateNotFound."""
         return self.status == 410 or (self.status in (400, 404) and "sync" in self.code.lower())
@@ -178,11 +183,22 @@ def no_folder(settings: GraphSettings, field: str, name: str) -> SourceError:
     )
 
 
+def not_permanently(error: Refused) -> Refused:
+    """Perhaps the service does not know permanentDelete. Nothing else is done instead, as nobody asked for that."""
+    message = (
+        f"{error.message}; the mail was not deleted permanently; if that is said of every mail, this service cannot do "
+        "it: leave out spec.afterDownload.permanent, and Delete moves mails to Deleted Items"
+    )
+    return Refused(error.status, error.code, error.reason, message, pace=error.pace)
+
+
 def same_folder(settings: GraphSettings) -> SourceError:
     """What is moved there would be new there for ever."""
     if settings.action == "Delete":
         text = f"spec.folder '{settings.folder}' is the folder of deleted mails, into which Delete moves them"
-        remedy = "choose the action MarkSeen, Move or None"
+        remedy = (
+            "choose the action MarkSeen, Move or None, or in the cloud Global set spec.afterDownload.permanent true"
+        )
     else:
         text = f"spec.afterDownload.folder '{settings.target}' is the folder '{settings.folder}' itself"
         remedy = "choose another folder"

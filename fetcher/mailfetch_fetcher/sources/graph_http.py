@@ -84,13 +84,13 @@ class GraphHttp:
         with self._answer("GET", path, prefer=prefer) as answer:
             return self._object(answer), "idtype=immutableid" in _applied(answer.headers)
 
-    def change(self, method: str, path: str, content: Mapping[str, object]) -> None:
-        """Changes something; what is answered does not matter.
+    def change(self, method: str, path: str, content: Mapping[str, object] | None = None) -> None:
+        """Changes something, without a body if there is no content; what is answered does not matter.
 
         Raises:
             SourceError: it was not done, or it is not known whether it was.
         """
-        body = json.dumps(content).encode()
+        body = None if content is None else json.dumps(content).encode()
         with self._answer(method, path, prefer=_IMMUTABLE, body=body) as answer:
             for _ in self._pieces(answer, LONGEST_JSON):
                 pass

@@ -59,6 +59,6 @@ def _target(http: GraphHttp, settings: GraphSettings, folder: Folder) -> Folder 
         if target.id == folder.id:
             raise errors.same_folder(settings)
         return target
-    if settings.action == "Delete" and open_folder(http, settings, TRASH).id == folder.id:
+    if settings.action == "Delete" and not settings.permanent and open_folder(http, settings, TRASH).id == folder.id:
         raise errors.same_folder(settings)
     return None

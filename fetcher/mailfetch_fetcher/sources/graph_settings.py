@@ -25,6 +25,7 @@ class GraphSettings:
         timeout: Seconds that the server may be silent.
         action: What happens to a mail after the download.
         target: Folder that Move moves to.
+        permanent: Delete leaves nothing in Deleted Items.
         max_message_size: Bytes; a larger mail is told (`Unreadable.too_large`).
         part_size: Bytes; a larger mail is handed out in parts of this size.
         page: Mails of one page of changes; Graph may give fewer.
@@ -40,6 +41,7 @@ class GraphSettings:
     timeout: float = 30.0
     action: Action = "None"
     target: str = ""
+    permanent: bool = False
     max_message_size: int = 150 << 20
     part_size: int = 4 << 20
     page: int = 100
@@ -100,5 +102,6 @@ def from_spec(spec: Spec, *, authorize: str, ca: bytes | None) -> GraphSettings:
         timeout=duration(spec.schedule.timeout, default=30.0),
         action=spec.after_download.action,
         target=spec.after_download.folder,
+        permanent=spec.after_download.permanent,
         max_message_size=size(spec.queue.max_message_size),
     )
