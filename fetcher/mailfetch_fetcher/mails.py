@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from mailfetch_fetcher.clock import rfc3339
 from mailfetch_fetcher.contract.spec import Spec
 from mailfetch_fetcher.headers import read_headers
-from mailfetch_fetcher.sources.base import Message
+from mailfetch_fetcher.sources.base import PERMANENTLY, Message
 from mailfetch_fetcher.store.model import Blob, Mail, WantedAction
 
 HEAD = 256 * 1024
@@ -21,7 +21,8 @@ def wanted_action(spec: Spec) -> WantedAction | None:
     after = spec.after_download
     if after.action == "None" or (after.action == "MarkSeen" and spec.protocol == "POP3"):
         return None
-    return WantedAction(kind=after.action, folder=after.folder)
+    permanent = after.action == "Delete" and after.permanent
+    return WantedAction(kind=after.action, folder=PERMANENTLY if permanent else after.folder)
 
 
 def build_mail(

@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--redis", metavar="URL", help="Redis to use; default: an embedded Valkey")
         command.add_argument("--redis-ca", type=Path, metavar="FILE", help="CA certificate of a rediss:// server")
         command.add_argument(
-            "--secrets", type=Path, metavar="DIR", help="directory DIR/<secret>/<key> with the Secrets"
+            "--secrets", type=Path, metavar="DIR", help="Secrets that are not in the file, as files DIR/<secret>/<key>"
         )
         command.add_argument("--data", type=Path, metavar="DIR", help="where the embedded Valkey keeps its data")
         if name == "run":

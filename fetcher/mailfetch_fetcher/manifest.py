@@ -177,6 +177,8 @@ def _check_after_download(spec: Spec) -> None:
         raise ValueError(
             "spec.afterDownload.consumerGroup is required with when: Acknowledged, and forbidden without it"
         )
+    if after.permanent:
+        _check_permanent(spec)
     if spec.protocol == "POP3" and spec.folder:
         raise ValueError("spec.folder: POP3 has no folders; leave it out")
     if spec.protocol == "POP3" and after.action == "Move":
@@ -184,6 +186,21 @@ def _check_after_download(spec: Spec) -> None:
     delay = _named("spec.afterDownload.delay", lambda: units.duration(after.delay, default=0.0))
     if delay > _LONGEST_DELAY:
         raise ValueError("spec.afterDownload.delay must be 0s to 8760h (a year)")
+
+
+def _check_permanent(spec: Spec) -> None:
+    if spec.after_download.action != "Delete":
+        raise ValueError("spec.afterDownload.permanent is only for action: Delete; leave it out")
+    if spec.protocol != "MicrosoftGraph":
+        raise ValueError(
+            "spec.afterDownload.permanent is only for protocol: MicrosoftGraph; leave it out: over IMAP and POP3 "
+            "Delete expunges the mail anyway (on Gmail over IMAP it moves it to the Trash)"
+        )
+    if spec.auth.oauth2 and spec.auth.oauth2.cloud != "Global":
+        raise ValueError(
+            "spec.afterDownload.permanent is only for spec.auth.oauth2.cloud: Global; leave it out, and Delete moves "
+            "mails to Deleted Items"
+        )
 
 
 def _check_backlog(spec: Spec) -> None:

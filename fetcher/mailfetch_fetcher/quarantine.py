@@ -147,6 +147,7 @@ class Quarantine:
         return ref in self._records
 
     def name_of(self, ref: str) -> bytes:
+        """The name by which the ledger knows a mail that is in quarantine; empty if it is none, or has none."""
         return self._records[ref].name if ref in self._records else b""
 
     def refs(self) -> list[str]:

@@ -124,7 +124,8 @@ class Refetch:
 
         self._meter.begin(0)
         with self._transfer.committer(wrap=wrap, then=self._quarantine.committed) as committer:
-            for window in self._source.select(wanted, after=before):
+            cursor, known = self._mailbox.state.cursor, self._mailbox.known
+            for window in self._source.select(wanted, after=before, cursor=cursor, known=known):
                 for refs in chunks(window.refs):
                     for item in self._transfer.fetch(refs, committer, refetch=value):
                         if isinstance(item, Fetched):

@@ -9,7 +9,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from mailfetch_fetcher.clock import Clock
 from mailfetch_fetcher.contract.assignment import Assignment, Assignments
 from mailfetch_fetcher.contract.probe import ProbeResult
 from mailfetch_fetcher.contract.report import ConnectionReport
+from mailfetch_fetcher.contract.secrets import references
 from mailfetch_fetcher.embedded import embedded_valkey
 from mailfetch_fetcher.environment import make_environment, redis_target
 from mailfetch_fetcher.errors import FetchError
@@ -101,6 +102,8 @@ def _setting(args: argparse.Namespace) -> Iterator[_Setting]:
         write_secrets(documents, laid)
         if args.secrets and not args.secrets.is_dir():
             raise ValueError(f"--secrets: there is no directory {args.secrets}")
+        if args.secrets:
+            _link_secrets(connections, directory=args.secrets.resolve(), laid=laid)
         url = args.redis or stack.enter_context(embedded_valkey(args.data or _DATA / "valkey"))
         redis = directory / "redis"
         redis.mkdir(mode=0o700)
@@ -108,7 +111,15 @@ def _setting(args: argparse.Namespace) -> Iterator[_Setting]:
         if args.redis_ca:
             shutil.copy(args.redis_ca, redis / "ca.crt")
         shown = str(redis_target(redis, namespace="default"))  # without user and password
-        yield _Setting(connections=connections, secrets=args.secrets or laid, redis=redis, url=shown)
+        yield _Setting(connections=connections, secrets=laid, redis=redis, url=shown)
+
+
+def _link_secrets(connections: Iterable[Assignment], *, directory: Path, laid: Path) -> None:
+    """What `--secrets` has goes before what the file has; what neither has may still come there."""
+    for secret in {name for a in connections for name, _ in references(a.spec)}:
+        if (directory / secret).is_dir() or not (laid / secret).exists():
+            shutil.rmtree(laid / secret, ignore_errors=True)
+            (laid / secret).symlink_to(directory / secret)
 
 
 def _examine(setting: _Setting) -> list[ProbeResult]:

@@ -47,7 +47,17 @@ Port = Annotated[
 Device = Annotated[bool, typer.Option("--device", help="Sign in on any machine with a code (Microsoft only).")]
 CaFile = Annotated[str, typer.Option(help="Certificate authorities to trust instead of the usual (a PEM file).")]
 Check = Annotated[bool, typer.Option(help="See whether the account may open the mailbox before writing.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Set the key of a token Secret of somebody else.")]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Set the key of a token Secret that somebody else made or other connections use."),
+]
+Secrets = Annotated[
+    str,
+    typer.Option(
+        "--secrets",
+        help="Without a cluster, with -f: directory of Secrets as files SECRET/KEY; the token is written there.",
+    ),
+]
 
 
 @app.command("list", epilog=EPILOG)
@@ -184,6 +194,7 @@ def authorize(
     ] = "",
     namespace: Namespace = "",
     file: File = "",
+    secrets: Secrets = "",
     browser: Browser = True,
     port: Port = 0,
     device: Device = False,
@@ -198,19 +209,23 @@ def authorize(
 
     Sees whether that account may open the mailbox, writes the refresh token into the Secret of
     auth.oauth2.tokenSecretRef with your own rights, and asks the operator for a test. Nothing secret is printed.
+    With --secrets no cluster is needed: the token becomes a file, for mailfetch-fetcher run -f FILE --secrets DIR.
     """
     if not (name or file):
         raise PluginError("name a MailConnection, or a file with -f", code=Exit.USAGE)
+    if secrets and not file:
+        raise PluginError("--secrets is for a connection in a file: name it with -f", code=Exit.USAGE)
     from kubectl_mailfetch.authorize.browser import open_browser
-    from kubectl_mailfetch.authorize.command import Desk, Options
+    from kubectl_mailfetch.authorize.command import Desk, Options, authorize_locally
     from kubectl_mailfetch.authorize.command import authorize as run
 
-    cluster = connect(kubeconfig, context)
+    cluster = None if secrets else connect(kubeconfig, context)
     options = Options(
         name=name,
         namespace=namespace,
-        default_namespace=cluster.namespace,
+        default_namespace=cluster.namespace if cluster else "default",
         file=file,
+        secrets=secrets,
         browser=browser,
         port=port,
         device=device,
@@ -219,7 +234,11 @@ def authorize(
         overwrite=overwrite,
         timeout=timeout,
     )
-    run(cluster, options, Desk(say=typer.echo, open=open_browser, now=lambda: datetime.now(UTC)))
+    desk = Desk(say=typer.echo, open=open_browser, now=lambda: datetime.now(UTC))
+    if cluster:
+        run(cluster, options, desk)
+    else:
+        authorize_locally(options, desk)
 
 
 @app.command(epilog=EPILOG)

@@ -1,6 +1,6 @@
 """A TCP proxy that understands requests and replies (`framing`), springs a `Trap`, and records what passed."""
 
-import contextlib
+import itertools
 import re
 import socket
 import threading
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from tests.chaos.framing import Framing, Unit
 from tests.chaos.sealed import Seal, Wire
 from tests.chaos.trap import Trap, Via
+from tests.servers.forwarder import Forwarder, Pair
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,26 +26,27 @@ class Sent:
     about: bytes
 
 
-@dataclass(eq=False)
-class _Pair:
-    """One proxied connection."""
+@dataclass(eq=False, kw_only=True)
+class _Pair(Pair):
+    """`inner` and `outer` are what is read and written: the sockets, or TLS on them."""
 
     number: int
-    client: Wire
-    server: Wire
+    inner: Wire
+    outer: Wire
     framing: Framing
     lock: threading.Lock = field(default_factory=threading.Lock)
     going: threading.Event = field(default_factory=threading.Event)
     dark: bool = False
 
-    def close(self) -> None:
-        for sock in (self.client, self.server):
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-            sock.close()
+    def __post_init__(self) -> None:
+        self.going.set()
+
+    def cut(self) -> None:
+        self.going.set()
+        self.close()
 
 
-class Tap:
+class Tap(Forwarder[_Pair]):
     """Forwards `port` to a server on this machine.
 
     Attributes:
@@ -69,7 +71,6 @@ class Tap:
     ) -> None:
         self.target = target_port
         self.sent: list[Sent] = []
-        self.refuse = False
         self.delay = 0.0
         self.rate = 0
         self.truncate = 0
@@ -80,21 +81,9 @@ class Tap:
         self._record = re.compile(record.encode()) if record else None
         self._answers = re.compile(answers.encode()) if answers else None
         self._seal = seal
-        self._lock = threading.Lock()
-        self._pairs: set[_Pair] = set()
-        self._count = 0
+        self._numbers = itertools.count(1)
         self._dark = False
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listener.getsockname()[1])
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def cut(self) -> None:
-        """Cuts all connections now."""
-        with self._lock:
-            pairs, self._pairs = self._pairs, set()
-        for pair in pairs:
-            pair.going.set()
-            pair.close()
+        super().__init__(("127.0.0.1", target_port))
 
     def black_hole(self, dark: bool) -> None:
         """From now on nothing passes on any connection (new ones are accepted and get no answer), or again."""
@@ -102,60 +91,35 @@ class Tap:
         if not dark:
             self.cut()
 
-    def close(self) -> None:
-        """Ends the proxy."""
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self.cut()
-
     # -- inside ----------------------------------------------------------------------------
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            if self.refuse:
-                client.close()
-            elif self._seal:
-                threading.Thread(target=self._begin, args=(client, self._seal), daemon=True).start()
-            else:
-                self._begin(client, None)
+    def _accepted(self, client: socket.socket) -> None:
+        if self._seal:  # shaking hands takes its time
+            threading.Thread(target=super()._accepted, args=(client,), daemon=True).start()
+        else:
+            super()._accepted(client)
 
-    def _begin(self, client: socket.socket, seal: Seal | None) -> None:
-        server = None
-        try:
-            server = socket.create_connection(("127.0.0.1", self.target))
-            inner, outer = (seal.to_client(client), seal.to_server(server)) if seal else (client, server)
-        except OSError:
-            client.close()
-            if server:
-                server.close()
-            return
-        with self._lock:
-            self._count += 1
-            pair = _Pair(number=self._count, client=inner, server=outer, framing=self._framing())
-            pair.going.set()
-            self._pairs.add(pair)
-        for upwards in (True, False):
-            threading.Thread(target=self._pump, args=(pair, upwards), daemon=True).start()
+    def _paired(self, client: socket.socket, server: socket.socket) -> _Pair:
+        inner, outer = (self._seal.to_client(client), self._seal.to_server(server)) if self._seal else (client, server)
+        return _Pair(
+            number=next(self._numbers),
+            client=client,
+            server=server,
+            inner=inner,
+            outer=outer,
+            framing=self._framing(),
+        )
 
-    def _pump(self, pair: _Pair, upwards: bool) -> None:
-        source, sink = (pair.client, pair.server) if upwards else (pair.server, pair.client)
-        with contextlib.suppress(OSError):
-            while data := source.recv(262_144):
-                if pair.dark or self._dark:
-                    pair.dark = True
-                    continue  # a black hole takes everything
-                with pair.lock:
-                    units = list(pair.framing.to_server(data) if upwards else pair.framing.to_client(data))
-                for unit in units:
-                    self._pass(pair, unit, sink)
-        with self._lock:
-            self._pairs.discard(pair)
-        pair.close()
+    def _forward(self, pair: _Pair, *, upwards: bool) -> None:
+        source, sink = (pair.inner, pair.outer) if upwards else (pair.outer, pair.inner)
+        while data := source.recv(262_144):
+            if pair.dark or self._dark:
+                pair.dark = True
+                continue  # a black hole takes everything
+            with pair.lock:
+                units = list(pair.framing.to_server(data) if upwards else pair.framing.to_client(data))
+            for unit in units:
+                self._pass(pair, unit, sink)
 
     def _pass(self, pair: _Pair, unit: Unit, sink: Wire) -> None:
         pair.going.wait()

@@ -10,12 +10,13 @@ from tests.e2e import world as worlds
 from tests.e2e.world import World
 from tests.servers.certs import Certificates, make_certificates
 from tests.servers.dovecot import Dovecot
+from tests.servers.resolve import CERTIFICATE_NAMES
 
 
 @pytest.fixture(scope="session")
 def certificates(node: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     directory: Path = tmp_path_factory.mktemp("certificates")
-    return make_certificates(directory, hosts=(f"IP:{node.host_ip}",))
+    return make_certificates(directory, hosts=(f"IP:{node.host_ip}", *CERTIFICATE_NAMES))
 
 
 @pytest.fixture(scope="session")

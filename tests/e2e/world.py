@@ -76,7 +76,7 @@ class World:
         self.secret("mailfetch-redis", {"url": self.cluster.kubectl(*get).stdout})
 
     def connection(self, name: str, *, user: str = "user1@mail.test", secret: bool = True, **spec: Any) -> None:
-        """A MailConnection to the world's mail server, disabled; `spec` replaces fields of its spec."""
+        """A MailConnection to the world's mail server, disabled; `spec` replaces fields of its spec, None none."""
         if secret:
             self.secret(f"{name}-mailbox", {"password": self.mail.password(user)})
         server = {"host": self.cluster.host_ip, "port": self.mail.imaps_port}
@@ -85,7 +85,8 @@ class World:
         full["schedule"] = {"interval": "10s", "timeout": "10s"}
         metadata = {"name": name, "namespace": self.namespace}
         kind = {"apiVersion": "mailfetch.dev/v1alpha1", "kind": "MailConnection"}
-        self.apply(kind | {"metadata": metadata, "spec": full | spec})
+        chosen = {field: value for field, value in (full | spec).items() if value is not None}
+        self.apply(kind | {"metadata": metadata, "spec": chosen})
 
     def annotate(self, name: str, **annotations: str) -> None:
         values = [f"mailfetch.dev/{key}={value}" for key, value in annotations.items()]

@@ -10,7 +10,7 @@
 
 The certificate must cover the names: `make_certificates(directory, hosts=CERTIFICATE_NAMES)` (resolve.py). What no
 correct client does is kept in `faults`, and fails the test when the context ends. `issued` holds every secret that was
-given out, for tests that look for them where they must not be.
+given out, and the verifiers of PKCE, for tests that look for them where they must not be.
 """
 
 import ssl

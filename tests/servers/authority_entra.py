@@ -55,7 +55,7 @@ def answer_entra(authority: "State", call: Call, request: Request, *, tenant: st
     if "offline_access" in everything:
         body["refresh_token"] = authority.issue_refresh(client, account, call.host, granted.scopes)
     if "openid" in everything:
-        body["id_token"] = make_id_token(client, account, call.host, everything, granted.nonce)
+        body["id_token"] = authority.keep(make_id_token(client, account, call.host, everything, granted.nonce))
     if call.form.get("client_info") == "1":
         body["client_info"] = client_info(account)
     return as_json(body)

@@ -195,6 +195,17 @@ ERRORS: Mapping[str, Refusal] = dict(
 
 _PAGE = b"<!DOCTYPE html><html><head><title>Service unavailable</title></head><body><h1>Sorry</h1></body></html>"
 
+
+def _odd(text: str, *, status: int = 200) -> Answer:
+    return Answer(status=status, body=text.encode(), headers={"Content-Type": "application/json"})
+
+
+def _discovery(host: str) -> Answer:
+    """A document that leads somewhere else."""
+    names = ("issuer", "authorization_endpoint", "token_endpoint")
+    return _odd(json.dumps({name: f"https://{host}/elsewhere" for name in names}))
+
+
 BROKEN: Mapping[str, Answer] = {
     "html": Answer(status=200, body=_PAGE, headers={"Content-Type": "text/html"}),
     "html_503": Answer(status=503, body=_PAGE, headers={"Content-Type": "text/html"}),
@@ -207,12 +218,24 @@ BROKEN: Mapping[str, Answer] = {
     "huge": Answer(
         status=200, body=b'{"a":"' + 64_000_000 * b"x" + b'"}', headers={"Content-Type": "application/json"}
     ),
+    "object": _odd("{}"),
+    "deep": _odd(100_000 * "["),
+    "deep_400": _odd(100_000 * "[", status=400),
+    "endless": _odd('{"access_token":"x","expires_in":1e999}'),
+    "very_long": _odd('{"access_token":"x","expires_in":99999999999999}'),
+    "unspeakable": _odd('{"access_token":"\\ud800","expires_in":3600}'),
+    "id_token": _odd('{"access_token":"x","expires_in":3600,"id_token":"junk"}'),
+    "scope": _odd('{"access_token":"x","expires_in":3600,"scope":5}'),
+    # As for the redirect.
+    "elsewhere": _discovery("www.googleapis.com"),
+    "other_cloud": _discovery("login.microsoftonline.us"),
     "cut_body": Answer(status=200, body=b'{"access_', length=2_000, headers={"Content-Type": "application/json"}),
 }
 """Answers that no library expects."""
 
-CONNECTION_FAULTS = ("cut", "lost", "silence")
-"""Cut before anything is done; done, and the answer never arrives; no answer until the client gives up."""
+CONNECTION_FAULTS = ("cut", "lost", "silence", "trickle")
+"""Cut before anything is done; done, and the answer never arrives; no answer until the client gives up; an answer that
+comes a byte at a time and never ends."""
 
 
 def refuse(refused: Refused) -> Answer:

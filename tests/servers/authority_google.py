@@ -42,7 +42,7 @@ def answer_google(authority: "State", call: Call, request: Request) -> Answer:
     if again:
         body["refresh_token"] = authority.issue_refresh(client, account, call.host, granted)
     if "openid" in asked:
-        body["id_token"] = make_id_token(client, account, "accounts.google.com", asked, nonce)
+        body["id_token"] = authority.keep(make_id_token(client, account, "accounts.google.com", asked, nonce))
     return as_json(body)
 
 

@@ -75,7 +75,10 @@ def redeem_code(authority: "State", call: Call, client: Client, unknown: str, us
     code.used = True
     if call.form.get("redirect_uri") != code.redirect:
         raise Refused("google_redirect_uri_mismatch" if client.google else "AADSTS50011", code.redirect)
-    digest = hashlib.sha256(call.form.get("code_verifier", "").encode()).digest()
+    proof = call.form.get("code_verifier", "")
+    if proof:
+        authority.keep(proof)
+    digest = hashlib.sha256(proof.encode()).digest()
     if base64.urlsafe_b64encode(digest).rstrip(b"=").decode() != code.challenge:
         raise Refused(verifier)
     return code

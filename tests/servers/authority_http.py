@@ -119,6 +119,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         return dict(pairs)
 
     def _break(self, fault: str) -> None:
+        if fault == "trickle":
+            with contextlib.suppress(OSError):
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+                while not self.server.closing.wait(0.05):
+                    self.wfile.write(b" ")
         if fault == "silence":
             self.connection.settimeout(0.1)
             while not self.server.closing.is_set():

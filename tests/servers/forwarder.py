@@ -44,7 +44,7 @@ class Forwarder(ABC, Generic[AnyPair]):
 
     @abstractmethod
     def _paired(self, client: socket.socket, server: socket.socket) -> AnyPair:
-        """A new pair; called by one thread."""
+        """A new pair; an `OSError` ends both connections."""
 
     @abstractmethod
     def _forward(self, pair: AnyPair, *, upwards: bool) -> None:
@@ -66,12 +66,15 @@ class Forwarder(ABC, Generic[AnyPair]):
         if self.refuse:
             client.close()
             return
+        server = None
         try:
             server = socket.create_connection(self._target)
+            pair = self._paired(client, server)
         except OSError:
-            client.close()
+            for sock in (client, server):
+                if sock:
+                    sock.close()
             return
-        pair = self._paired(client, server)
         with self._lock:
             self._pairs.add(pair)
         for upwards in (True, False):

@@ -48,8 +48,8 @@ def cut_body(after: int, *, chunked: bool = True) -> Fault:
     return Fault(cut=after, chunked=chunked)
 
 
-def stall(after: int = 0) -> Fault:
-    return Fault(stall=after)
+def stall(after: int = 0, *, chunked: bool | None = None) -> Fault:
+    return Fault(stall=after, chunked=chunked)
 
 
 def hold() -> Fault:

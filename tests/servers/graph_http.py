@@ -142,9 +142,7 @@ class Connection(BaseHTTPRequestHandler):
             while True:  # ends when the client goes away
                 self._pieces(memoryview(fault.endless), chunked=True)
         if fault and fault.stall is not None:
-            self._pieces(body[: fault.stall], chunked=chunked)
-            body = body[fault.stall :]
-            fault.release.wait()
+            body = self._stall(body, fault.stall, fault, chunked=chunked)
         # The client may ask for more as soon as it has the last byte: the request is over just before.
         if chunked:
             self._pieces(body, chunked=True)
@@ -154,6 +152,18 @@ class Connection(BaseHTTPRequestHandler):
             self._pieces(body[:-1], chunked=False)
             running.done()
             self._write(body[-1:])
+
+    def _stall(self, body: memoryview, after: int, fault: Fault, *, chunked: bool) -> memoryview:
+        """Stalls inside of a chunk, as all of the body is one; returns what is still to be sent."""
+        if chunked and body:
+            self._write(b"%x\r\n" % len(body))
+        self._write(body[:after])
+        fault.release.wait()
+        if not chunked or not body:
+            return body[after:]
+        self._write(body[after:])
+        self._write(b"\r\n")
+        return body[:0]
 
     def _pieces(self, body: memoryview, *, chunked: bool) -> None:
         for at in range(0, len(body), _PIECE):

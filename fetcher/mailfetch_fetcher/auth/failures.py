@@ -19,6 +19,7 @@ _TRACE = re.compile(r"\s*(Trace ID|Correlation ID|Timestamp):.*", re.DOTALL)
 _SENTENCE = re.compile(r"[.!?](\s|$)")
 _LONGEST = 240
 _AADSTS = re.compile(r"AADSTS(\d{4,8})")
+_CODES = 10**8
 _PERSON = frozenset({"invalid_grant", "interaction_required", "consent_required", "login_required"})
 _LATER = frozenset({"temporarily_unavailable", "server_error", "internal_failure"})
 _LIMITED = frozenset({"rate_limit_exceeded", "slow_down", "RESOURCE_EXHAUSTED"})
@@ -102,12 +103,12 @@ def read_refusal(answer: Answer, *, now: datetime) -> Refusal:
     if isinstance(error, dict):  # Google's other shape: {"error": {"code": 429, "message": …, "status": …}}
         error, described = error.get("status"), error.get("message")
     listed = told.get("error_codes")
-    codes = tuple(c for c in listed if isinstance(c, int)) if isinstance(listed, list) else ()
+    codes = tuple(c for c in listed if isinstance(c, int) and c < _CODES) if isinstance(listed, list) else ()
     if not codes and (found := _AADSTS.search(str(described))):
         codes = (int(found[1]),)
     return Refusal(
         status=answer.status_code,
-        error=error if isinstance(error, str) else "",
+        error=first_sentence(error) if isinstance(error, str) else "",
         subtype=str(told.get("error_subtype") or told.get("suberror") or ""),
         codes=codes,
         text=first_sentence(described) if isinstance(described, str) else "",
@@ -187,6 +188,16 @@ def _by_error(refusal: Refusal, asked: Asked) -> SourceError:
         "stands in between, let the pod reach the host directly"
     )
     return SourceError("ConnectionFailed", text, pace=Pace.CONFIGURATION, retry_after=refusal.retry_after)
+
+
+def odd(error: Exception, asked: Asked) -> SourceError:
+    """An answer that made `error` of itself; its text is not shown, it may quote the answer."""
+    return SourceError(
+        "ConnectionFailed",
+        f"the answer of {asked.host} to a request for a token is not what {asked.provider} sends "
+        f"({type(error).__name__}); it is tried again; if a proxy or firewall stands in between, let the pod reach the "
+        "host directly",
+    )
 
 
 def _authorize(what: str, refusal: Refusal, asked: Asked) -> SourceError:

@@ -55,7 +55,7 @@ def as_service_account(authority: Authority, client: Client, *, scopes: Sequence
 def _info(client: Client) -> Mapping[str, Any]:
     try:
         info = json.loads(client.need(_KEY))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _unusable(client, "it is no JSON") from None
     if not isinstance(info, dict) or info.get("type") != "service_account":
         raise _unusable(client, "it is not of a service account")

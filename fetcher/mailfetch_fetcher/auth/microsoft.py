@@ -147,11 +147,12 @@ def _claims(challenge: str, *, capable: bool) -> str:
     """Claims of the request; empty: none."""
     try:
         asked = json.loads(challenge) if challenge else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         asked = {}
-    claims: dict[str, Any] = asked if isinstance(asked, dict) else {}
+    readable = isinstance(asked, dict) and isinstance(asked.get("access_token", {}), dict)
+    claims: dict[str, Any] = asked if readable else {}
     if capable:
-        claims["access_token"] = {**(claims.get("access_token") or {}), "xms_cc": {"values": [_CAPABLE]}}
+        claims["access_token"] = {**claims.get("access_token", {}), "xms_cc": {"values": [_CAPABLE]}}
     return json.dumps(claims) if claims else ""
 
 

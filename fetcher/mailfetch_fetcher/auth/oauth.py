@@ -9,12 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import requests
+
 from mailfetch_fetcher import metrics
 from mailfetch_fetcher.auth import google, microsoft
 from mailfetch_fetcher.auth.authority import Authority, Refused, visit
 from mailfetch_fetcher.auth.bearer import Rotated
 from mailfetch_fetcher.auth.client import Client, as_text, read_client
-from mailfetch_fetcher.auth.failures import Asked, explain, not_authorized, read_refusal
+from mailfetch_fetcher.auth.failures import Asked, explain, not_authorized, odd, read_refusal
 from mailfetch_fetcher.auth.password import read_secret
 from mailfetch_fetcher.auth.rotation import seal, unseal
 from mailfetch_fetcher.auth.tokens import Granted, Tokens
@@ -26,6 +28,7 @@ from mailfetch_fetcher.contract.units import duration
 from mailfetch_fetcher.errors import Pace, SourceError
 
 _GOOGLE = "oauth2.googleapis.com"
+_GOOGLE_DOMAIN = "googleapis.com"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +150,10 @@ class OAuthBearer:
     # -- the authority ---------------------------------------------------------------------
 
     def _fetch(self, request: _Request) -> Granted:
-        with visit(request.asked.host, ca=self._means.ca, timeout=self._timeout) as authority:
+        host = request.asked.host
+        # The key of a service account may name another address of Google's, see google.py.
+        domain = _GOOGLE_DOMAIN if self._google else host
+        with visit(host, domain=domain, ca=self._means.ca, timeout=self._timeout) as authority:
             if not self._delegated:
                 return self._explained(request, lambda: self._as_application(authority, request))
             return self._delegated_token(authority, request)
@@ -205,10 +211,16 @@ class OAuthBearer:
         )
 
     def _explained(self, request: _Request, ask: Callable[[], Granted]) -> Granted:
+        """Whatever comes of an answer: the libraries fail in ways of their own at one that they do not expect."""
         try:
-            return ask()
-        except Refused as e:
-            raise explain(read_refusal(e.answer, now=self._means.tokens.clock.now()), request.asked) from None
+            try:
+                return ask()
+            except Refused as e:
+                raise explain(read_refusal(e.answer, now=self._means.tokens.clock.now()), request.asked) from None
+        except (SourceError, requests.RequestException):
+            raise
+        except Exception as e:
+            raise odd(e, request.asked) from None  # the cause may quote the answer
 
     # -- the refresh token that is kept ------------------------------------------------------
 

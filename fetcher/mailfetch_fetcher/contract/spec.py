@@ -78,6 +78,7 @@ class AfterDownload(Struct, frozen=True, kw_only=True):
     action: Action = "MarkSeen"
     when: Literal["Persisted", "Acknowledged"] = "Persisted"
     folder: str = ""
+    permanent: bool = False
     consumer_group: str = ""
     delay: str = "0s"
 

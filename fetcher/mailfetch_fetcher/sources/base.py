@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 ActionKind = Literal["MarkSeen", "Delete", "Move"]
+PERMANENTLY = "permanently"
+"""Stands with Delete in place of a folder: nothing is left in Deleted Items. So in the outbox it is another action."""
 ActionPhase = Literal["pending", "copying", "copied"]
 
 
@@ -171,7 +173,7 @@ class PendingAction:
         key: `Ref.key` of the mail.
         fingerprint: `digest(identity)` of the mail, in hexadecimal.
         kind: What to do.
-        folder: Target of Move, else empty.
+        folder: Target of Move; with Delete `PERMANENTLY` if that is wanted; else empty.
         phase: How far a copy-and-delete came before.
         entry: Id of the queue entry.
         member: The exact text in the outbox, for removing it.

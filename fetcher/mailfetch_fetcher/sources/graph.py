@@ -37,14 +37,11 @@ from mailfetch_fetcher.sources.graph_folders import Folder, look_again
 from mailfetch_fetcher.sources.graph_http import GraphHttp
 from mailfetch_fetcher.sources.graph_open import open_mailbox
 from mailfetch_fetcher.sources.graph_pages import Pages
-from mailfetch_fetcher.sources.graph_select import read_since
+from mailfetch_fetcher.sources.graph_select import Selection, read_since
 from mailfetch_fetcher.sources.graph_settings import GraphSettings
 from mailfetch_fetcher.sources.imap_idle import sleep
 from mailfetch_fetcher.sources.source import Advance, Digest, Known
 from mailfetch_fetcher.sources.transport import Observe
-
-WINDOW = 5_000
-"""Mails of one window of `select`."""
 
 
 def _ignore(_stage: StepName, _detail: str) -> None:
@@ -92,7 +89,7 @@ class GraphSource(Closable):
         self._pages: Pages
         self._actions: Actions
         self._changes: Changes
-        self._selecting = False
+        self._selection: Selection | None = None
 
     # ---- Source: looking ----
 
@@ -129,7 +126,7 @@ class GraphSource(Closable):
 
     def discover(self, cursor: str, *, known: Known) -> Iterator[Window]:
         """See `Source`; a window for each page. When a link has expired it stops, to begin anew with the next round."""
-        self._selecting = False
+        self._selection = None
         return self._changes.windows(cursor, known)
 
     def listing(self) -> Iterator[Listing]:
@@ -146,9 +143,11 @@ class GraphSource(Closable):
         """See `Source`. Read as changes, as these lack nothing when mails leave meanwhile; so does the first round."""
         return self._changes.baseline(since)
 
-    def select(self, wanted: str, *, after: str) -> Iterator[Window]:
-        """See `Source`; in the order of the keys, which stays the same when mails come and go."""
-        return self._selected(read_since(wanted), after)
+    def select(self, wanted: str, *, after: str, cursor: str, known: Known) -> Iterator[Window]:
+        """See `Source`; the oldest mails first."""
+        start = read_since(wanted)
+        self._selection = Selection(self._pages, known=known)
+        return self._selection.windows(start, after=after)
 
     @property
     def more(self) -> bool:
@@ -159,8 +158,9 @@ class GraphSource(Closable):
 
     def fetch(self, refs: Sequence[Ref]) -> Iterator[Message | Absent | Unreadable]:
         """See `Source`."""
-        told = Told(cursor=None) if self._selecting else self._changes.told
-        fetching = Fetching(self._http, self._settings, pages=self._pages, clock=self._clock, cursor=told.cursor)
+        told = Told() if self._selection else self._changes.told
+        cursors = self._selection.cursors if self._selection else dict.fromkeys((ref.key for ref in refs), told.cursor)
+        fetching = Fetching(self._http, self._settings, pages=self._pages, clock=self._clock, cursors=cursors)
         return fetching.fetch(refs, told=told.entries, first=told.first)
 
     def finish(
@@ -196,12 +196,3 @@ class GraphSource(Closable):
 
     def _now(self) -> Folder:
         return look_again(self._http, self._settings, self._folder)
-
-    def _selected(self, since: float, after: str) -> Iterator[Window]:
-        self._selecting = True
-        listed = (entry for entries in self._pages.listed() for entry in entries)
-        keys = sorted({e.key for e in listed if e.received is None or e.received >= since} - {after})
-        refs = [Ref(key=key, uid=0, size=0) for key in keys if key > after]
-        for start in range(0, len(refs), WINDOW):
-            some = tuple(refs[start : start + WINDOW])
-            yield Window(refs=some, cursor=some[-1].key)

@@ -1,13 +1,15 @@
 """After-download actions at Graph: one request for each mail, which changes nothing when it is repeated.
 
-Delete moves to Deleted Items, as Outlook does: where DELETE would put a mail is not documented. An immutable id stays
-good when somebody else moves the mail, so each mail is moved only if it is still in the folder.
+Delete moves to Deleted Items, as Outlook does: where DELETE would put a mail is not documented. Only with `PERMANENTLY`
+it is permanentDelete, which has no body and is answered with 204 (learn.microsoft.com "message: permanentDelete"). An
+immutable id stays good when somebody else moves the mail, so each mail is taken away only if it is still in the folder.
 """
 
 from collections.abc import Callable, Sequence
 
 from mailfetch_fetcher.errors import SourceError
-from mailfetch_fetcher.sources.base import Outcome, PendingAction
+from mailfetch_fetcher.sources import graph_errors as errors
+from mailfetch_fetcher.sources.base import PERMANENTLY, Outcome, PendingAction
 from mailfetch_fetcher.sources.graph_errors import Refused
 from mailfetch_fetcher.sources.graph_folders import Folder
 from mailfetch_fetcher.sources.graph_http import GraphHttp
@@ -21,7 +23,7 @@ class Actions:
     """Carries out actions.
 
     Attributes:
-        moved: Ids of mails that were moved, so that nobody else need have done it.
+        moved: Ids of mails that were moved or deleted, so that nobody else need have done it.
         failure: What stopped the last run; None: nothing.
     """
 
@@ -63,14 +65,20 @@ class Actions:
         if action.kind != "MarkSeen" and not self._is_here(action):
             return Outcome(action=action, result="done", was_gone=True)
         confirm()
+        permanently = action.kind == "Delete" and action.folder == PERMANENTLY
         try:
             if action.kind == "MarkSeen":
                 self._http.change("PATCH", path, {"isRead": True})
+            elif permanently:
+                self._http.change("POST", f"{path}/permanentDelete")
+                self.moved.add(id_of(action.key))
             else:
                 self._http.change("POST", f"{path}/move", {"destinationId": self._target})
                 self.moved.add(id_of(action.key))
         except Refused as e:
             if not e.not_found or self._is_here(action):  # else it may be the target that is not there
+                if permanently and e.unknown_action:
+                    raise errors.not_permanently(e) from e
                 raise
             return Outcome(action=action, result="done", was_gone=True)
         return Outcome(action=action, result="done")

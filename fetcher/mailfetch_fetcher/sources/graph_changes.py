@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
+from mailfetch_fetcher.errors import SourceError
 from mailfetch_fetcher.sources.base import Baseline, Snapshot, Window
 from mailfetch_fetcher.sources.graph_cursor import Cursor, decode
 from mailfetch_fetcher.sources.graph_pages import Entry, Page, Pages, SyncLost
@@ -28,14 +29,15 @@ class Told:
     """What the page says from which mails are being taken.
 
     Attributes:
-        entries: Its unknown mails, by key.
-        first: It is of the first round: nothing was here before.
-        cursor: The cursor as long as not all of its mails are committed; None: of each mail its key.
+        entries: Its unknown mails, by key, without those that it also tells to have left.
+        first: It is of the first round, which this connection has read from its beginning: none of its mails was here
+            before, and was forgotten.
+        cursor: The cursor as long as not all of its mails are committed.
     """
 
     entries: Mapping[str, Entry] = field(default_factory=dict)
     first: bool = False
-    cursor: str | None = ""
+    cursor: str = ""
 
 
 class Changes:
@@ -70,17 +72,22 @@ class Changes:
         start, self._kept = self._begin(cursor), []
         if start.link:
             try:
-                return self._look_ahead(start, known, most=FAR if far else KEPT)
+                look = self._look_ahead(start, known, most=FAR if far else KEPT)
             except SyncLost as e:
                 self._lost, self._kept = e.link, []
-        return self._compare(known)
+            else:
+                if look.exact or not look.new:
+                    return look
+        return self._compare(known)  # behind the pages that were read everything may be new
 
     def windows(self, cursor: str, known: Known) -> Iterator[Window]:
         """A window for each page behind the cursor."""
         self.more = False
+        start = self._begin(cursor)
+        first = not start.link and not start.again
         try:
-            for page in self._follow(self._begin(cursor)):
-                yield self._window(page, known)
+            for page in self._follow(start):
+                yield self._window(page, known, first=first)
         except SyncLost as e:
             self._lost, self.more = e.link, True
 
@@ -132,18 +139,18 @@ class Changes:
             start = kept[-1].cursor
         yield from self._pages.changes(start)
 
-    def _window(self, page: Page, known: Known) -> Window:
+    def _window(self, page: Page, known: Known, *, first: bool) -> Window:
         gone = tuple(self._gone(page, known))
         unknown = [entry for entry in _unknown(page, known) if entry.id not in self._handed_out]
         self._handed_out.update((entry.id, None) for entry in unknown)
         for id_ in list(islice(self._handed_out, max(0, len(self._handed_out) - HANDED_OUT))):
             del self._handed_out[id_]
-        entries = {entry.key: entry for entry in unknown}
-        self.told = Told(entries=entries, first=not page.before.again, cursor=page.before.encode())
+        entries = {entry.key: entry for entry in unknown if entry.id not in page.removed}
+        self.told = Told(entries=entries, first=first, cursor=page.before.encode())
         return Window(refs=tuple(entry.ref for entry in unknown), cursor=page.cursor.encode(), gone=gone)
 
     def _gone(self, page: Page, known: Known) -> Iterator[bytes]:
-        """Names of known mails that are proven to have left.
+        """Names of mails that are proven to have left: known ones, and those that are on their way into the ledger.
 
         That they left may be an old word, told again, about one that has come back and was downloaded again since: so
         each is looked for, unless it was moved by ourselves and this is the first word of it.
@@ -152,13 +159,23 @@ class Changes:
         for id_, name, is_known in zip(page.removed, names, known(names), strict=True):
             ours = id_ in self._moved
             self._moved.discard(id_)
-            if is_known and (ours or not self._pages.holds(self._pages.look(id_))):
+            counts = is_known or id_ in self._handed_out
+            if counts and (ours or not self._pages.holds(self._pages.look(id_))):
                 yield name
 
     def _old_names(self, since: int | None) -> Iterator[list[bytes]]:
-        for page in self._pages.changes(self._start):
-            old = (e for e in page.entries if since is None or (e.received is not None and e.received < since))
-            yield [entry.name for entry in old]
+        """Without those that may have left already: one that comes back is new.
+
+        Raises:
+            SourceError: a link has expired; a baseline is always made as a whole.
+        """
+        try:
+            for page in self._pages.changes(self._start):
+                old = (e for e in page.entries if since is None or (e.received is not None and e.received < since))
+                yield [entry.name for entry in old if entry.id not in page.removed]
+        except SyncLost:
+            text = "Microsoft Graph lost the list of mails while it was read for spec.backlog; it is read anew"
+            raise SourceError("ConnectionFailed", text) from None
 
 
 def _unknown(page: Page, known: Known) -> list[Entry]:

@@ -9,7 +9,7 @@ import binascii
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from mailfetch_fetcher.contract.reasons import Reason
@@ -40,8 +40,13 @@ class Refused(SourceError):
 
     @property
     def not_found(self) -> bool:
-        """What was asked for is not there."""
-        return self.status == 404 and self.code not in _BY_CODE
+        """What was asked for is not there; not if the mailbox is not, or if it is not Graph's own word."""
+        return self.status == 404 and self.code not in ("", "UnknownError", *_BY_CODE)
+
+    @property
+    def unknown_action(self) -> bool:
+        """The service may not know what was to be done, if the thing is there to which it was to be done."""
+        return self.not_found or (self.status in (400, 405, 501) and self.code not in _BY_CODE)
 
     @property
     def sync_lost(self) -> bool:
@@ -62,7 +67,7 @@ _NO_MAILBOX = _Advice(
     "Exchange Online licence",
 )
 _BY_CODE: Mapping[str, _Advice] = {
-    "MailboxNotEnabledForRESTAPI": _NO_MAILBOX,
+    "MailboxNotEnabledForRESTAPI": replace(_NO_MAILBOX, pace=Pace.QUICK),  # may come and go
     "MailboxNotSupportedForRESTAPI": _NO_MAILBOX,
     "ResourceNotFound": _NO_MAILBOX,
     "Request_ResourceNotFound": _NO_MAILBOX,
@@ -92,6 +97,14 @@ def refused(settings: GraphSettings, *, status: int, headers: Mapping[str, str],
     return Refused(status, code, advice.reason, message, pace=advice.pace)
 
 
+def no_inbox(settings: GraphSettings, error: Refused) -> SourceError:
+    """There is one in every mailbox, but Exchange does not find that of a mailbox that may not be opened."""
+    advice = _denied(settings)
+    text = advice.text.format(mailbox=settings.mailbox)
+    said = f"HTTP {error.status} {error.code}: no inbox, as also where nobody ever opened the mailbox"
+    return SourceError(advice.reason, f"{settings.host} {text} ({said})", pace=advice.pace)
+
+
 def _denied(settings: GraphSettings) -> _Advice:
     """With the flow Application nobody can authorize, and a permission in Entra ID would open every mailbox."""
     if not settings.authorize:
@@ -102,11 +115,17 @@ def _denied(settings: GraphSettings) -> _Advice:
             "see that no application access policy leaves the mailbox out; a change may take an hour or two",
             pace=Pace.SLOW,
         )
+    if settings.shared:
+        todo = (
+            "give the account that authorizes full access to it (Add-MailboxPermission -Identity {mailbox} -User "
+            "ACCOUNT -AccessRights FullAccess) and the app the delegated permission Mail.ReadWrite.Shared"
+        )
+    else:
+        todo = "see that this account is the one that authorizes, and that the app has the permission Mail.ReadWrite"
     return _Advice(
         reason="AuthorizationRequired",
-        text="denies access to the mailbox '{mailbox}'; see that the app has the delegated permission Mail.ReadWrite "
-        "(Mail.ReadWrite.Shared for a shared mailbox, to which the account also needs full access), then authorize "
-        "again: " + settings.authorize,
+        text=f"denies the account that authorized access to the mailbox '{{mailbox}}'; {todo}, then authorize again: "
+        f"{settings.authorize}",
         pace=Pace.SLOW,
     )
 
@@ -164,11 +183,22 @@ def no_folder(settings: GraphSettings, field: str, name: str) -> SourceError:
     )
 
 
+def not_permanently(error: Refused) -> Refused:
+    """Perhaps the service does not know permanentDelete. Nothing else is done instead, as nobody asked for that."""
+    message = (
+        f"{error.message}; the mail was not deleted permanently; if that is said of every mail, this service cannot do "
+        "it: leave out spec.afterDownload.permanent, and Delete moves mails to Deleted Items"
+    )
+    return Refused(error.status, error.code, error.reason, message, pace=error.pace)
+
+
 def same_folder(settings: GraphSettings) -> SourceError:
     """What is moved there would be new there for ever."""
     if settings.action == "Delete":
         text = f"spec.folder '{settings.folder}' is the folder of deleted mails, into which Delete moves them"
-        remedy = "choose the action MarkSeen, Move or None"
+        remedy = (
+            "choose the action MarkSeen, Move or None, or in the cloud Global set spec.afterDownload.permanent true"
+        )
     else:
         text = f"spec.afterDownload.folder '{settings.target}' is the folder '{settings.folder}' itself"
         remedy = "choose another folder"

@@ -1,7 +1,8 @@
 """Downloading mails from Graph: `$value` is the MIME of a mail (learn.microsoft.com "Get MIME content of a message").
 
-An immutable id stays good when its mail is moved to another folder. So a mail is downloaded without a further look only
-if a page has just told that it is new here; of every other one it is asked first whether it is (still) in the folder.
+An immutable id stays good when its mail is moved to another folder, and what a page tells may be an old word. So a mail
+is downloaded without a further look only in the first round; of every other one it is asked first whether it is (still)
+in the folder.
 """
 
 import itertools
@@ -21,8 +22,6 @@ from mailfetch_fetcher.sources.graph_settings import GraphSettings
 
 YOUNG = 15 * 60
 """Seconds for which a mail may be listed before it can be had."""
-NEW = 3600
-"""Seconds: a mail that was made longer ago may have been here before, so it is looked for first."""
 AT_ONCE = 3
 """Mails that are read at once; a large one that is handed out in parts makes four, which is what Graph allows."""
 LARGEST = 150 << 20
@@ -41,7 +40,7 @@ class Fetching:
         *,
         pages: Pages,
         clock: Clock,
-        cursor: str | None,
+        cursors: Mapping[str, str],
     ) -> None:
         """Asks nothing yet.
 
@@ -50,13 +49,13 @@ class Fetching:
             settings: Of the mailbox.
             pages: The folder, for looks at single mails.
             clock: Tells how old a mail is.
-            cursor: The cursor behind each mail; None: its key.
+            cursors: The cursor behind each mail, by its key.
         """
         self._http = http
         self._settings = settings
         self._pages = pages
         self._clock = clock
-        self._cursor = cursor
+        self._cursors = cursors
 
     def fetch(self, refs: Sequence[Ref], *, told: Mapping[str, Entry], first: bool) -> Iterator[Result]:
         """One result for each ref, in their order.
@@ -64,7 +63,7 @@ class Fetching:
         Args:
             refs: The mails.
             told: What a page has just told of them, by key.
-            first: Of the first round: nothing was here before.
+            first: See `Told`.
         """
         tasks = [partial(self._begin, ref, told.get(ref.key), first=first) for ref in refs]
         for ref, found in zip(refs, in_order(tasks, at_once=AT_ONCE), strict=True):
@@ -75,7 +74,7 @@ class Fetching:
 
     def _begin(self, ref: Ref, entry: Entry | None, *, first: bool) -> Result | Entry:
         """The result; of a large mail only its entry, as it is read when its turn comes."""
-        if entry is None or not (first or self._age(entry) < NEW) or not self._pages.holds(entry):
+        if entry is None or not first or not self._pages.holds(entry):
             now = self._pages.look(id_of(ref.key))
             if now is None or not self._pages.holds(now):
                 return self._missing(ref, entry, now)
@@ -172,7 +171,7 @@ class Fetching:
         return self._clock.now().timestamp() - made
 
     def _at(self, ref: Ref) -> str:
-        return ref.key if self._cursor is None else self._cursor
+        return self._cursors.get(ref.key, "")
 
 
 class _Body:

@@ -6,7 +6,8 @@ from typing import Any
 from urllib.parse import quote
 
 from mailfetch_fetcher.sources import graph_errors as errors
-from mailfetch_fetcher.sources.graph_cursor import local, odd_link
+from mailfetch_fetcher.sources.graph_chain import Chain
+from mailfetch_fetcher.sources.graph_cursor import local
 from mailfetch_fetcher.sources.graph_errors import Refused
 from mailfetch_fetcher.sources.graph_http import GraphHttp
 from mailfetch_fetcher.sources.graph_settings import GraphSettings
@@ -112,13 +113,17 @@ def _listed(http: GraphHttp, settings: GraphSettings, path: str) -> Iterator[Fol
 
 def each_value(http: GraphHttp, settings: GraphSettings, path: str) -> Iterator[dict[str, Any]]:
     """What a list holds, page after page."""
+    chain = Chain(path, settings)
     while path:
         page = http.get(path)
         yield from values(page, settings)
-        link = page.get("@odata.nextLink")
-        before, path = path, local(link, settings) if link else ""
-        if path == before:
-            raise odd_link(settings)
+        path = following(page, chain, settings)
+
+
+def following(page: dict[str, Any], chain: Chain, settings: GraphSettings) -> str:
+    """Path of the next page of a list; empty: there is none."""
+    link = page.get("@odata.nextLink")
+    return chain.follow(local(link, settings)) if link else ""
 
 
 def values(page: dict[str, Any], settings: GraphSettings) -> list[dict[str, Any]]:

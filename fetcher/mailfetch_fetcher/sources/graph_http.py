@@ -84,13 +84,13 @@ class GraphHttp:
         with self._answer("GET", path, prefer=prefer) as answer:
             return self._object(answer), "idtype=immutableid" in _applied(answer.headers)
 
-    def change(self, method: str, path: str, content: Mapping[str, object]) -> None:
-        """Changes something; what is answered does not matter.
+    def change(self, method: str, path: str, content: Mapping[str, object] | None = None) -> None:
+        """Changes something, without a body if there is no content; what is answered does not matter.
 
         Raises:
             SourceError: it was not done, or it is not known whether it was.
         """
-        body = json.dumps(content).encode()
+        body = None if content is None else json.dumps(content).encode()
         with self._answer(method, path, prefer=_IMMUTABLE, body=body) as answer:
             for _ in self._pieces(answer, LONGEST_JSON):
                 pass
@@ -206,15 +206,17 @@ class GraphHttp:
         return found
 
     def _pieces(self, answer: requests.Response, most: int | None) -> Iterator[bytes]:
+        """The body as it comes: to wait until a piece is full would be no sign of life where it comes slowly."""
         length = 0
         try:
-            for piece in answer.iter_content(_PIECE):
+            while piece := answer.raw.read1(_PIECE, decode_content=True):
                 self._alive()
                 length += len(piece)
                 if most is not None and length > most:
                     raise errors.odd(self._settings, f"sends an answer of more than {most} bytes")
                 yield piece
-        except OSError as e:  # a large mail is read by whoever stores it, not where the answer was asked for
+        # A large mail is read by whoever stores it, not where the answer was asked for.
+        except (OSError, urllib3.exceptions.HTTPError) as e:
             raise errors.broken(self._settings, e) from e
 
     @contextlib.contextmanager

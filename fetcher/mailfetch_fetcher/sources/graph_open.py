@@ -3,6 +3,7 @@
 from mailfetch_fetcher.auth.bearer import Bearer
 from mailfetch_fetcher.sources import graph_errors as errors
 from mailfetch_fetcher.sources.graph_actions import TRASH
+from mailfetch_fetcher.sources.graph_errors import Refused
 from mailfetch_fetcher.sources.graph_folders import Folder, find_folder, open_folder
 from mailfetch_fetcher.sources.graph_http import GraphHttp
 from mailfetch_fetcher.sources.graph_settings import GraphSettings
@@ -29,7 +30,7 @@ def open_mailbox(
     reach_server(settings, context=context, observe=observe, reach=lambda _shut: None).close()
     observe("capability", "Microsoft Graph v1.0")
     bearer.token()
-    open_folder(http, settings, "inbox")  # it is there in every mailbox, so a refusal is one of the token or mailbox
+    _enter(http, settings)
     observe("login", f"the mailbox {settings.mailbox} is open to the token")
     folder = find_folder(http, settings, settings.folder, field="spec.folder")
     observe("folder", f"{folder.name}: {folder.total} items")
@@ -41,6 +42,16 @@ def open_mailbox(
     return folder, target
 
 
+def _enter(http: GraphHttp, settings: GraphSettings) -> None:
+    """Opens the inbox, which is there in every mailbox: so a refusal is one of the token or the mailbox."""
+    try:
+        open_folder(http, settings, "inbox")
+    except Refused as e:
+        if e.not_found:
+            raise errors.no_inbox(settings, e) from e
+        raise
+
+
 def _target(http: GraphHttp, settings: GraphSettings, folder: Folder) -> Folder | None:
     """Where Move moves to; nothing may be moved into the folder that it comes from."""
     if settings.action == "Move":
@@ -48,6 +59,6 @@ def _target(http: GraphHttp, settings: GraphSettings, folder: Folder) -> Folder 
         if target.id == folder.id:
             raise errors.same_folder(settings)
         return target
-    if settings.action == "Delete" and open_folder(http, settings, TRASH).id == folder.id:
+    if settings.action == "Delete" and not settings.permanent and open_folder(http, settings, TRASH).id == folder.id:
         raise errors.same_folder(settings)
     return None

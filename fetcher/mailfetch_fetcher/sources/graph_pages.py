@@ -12,9 +12,10 @@ from urllib.parse import quote, unquote
 
 from mailfetch_fetcher.sources import graph_errors as errors
 from mailfetch_fetcher.sources.base import Ref
-from mailfetch_fetcher.sources.graph_cursor import Cursor, local, odd_link
+from mailfetch_fetcher.sources.graph_chain import Chain
+from mailfetch_fetcher.sources.graph_cursor import Cursor, local
 from mailfetch_fetcher.sources.graph_errors import Refused
-from mailfetch_fetcher.sources.graph_folders import Folder, values
+from mailfetch_fetcher.sources.graph_folders import Folder, following, values
 from mailfetch_fetcher.sources.graph_http import GraphHttp
 from mailfetch_fetcher.sources.graph_settings import GraphSettings
 
@@ -73,7 +74,7 @@ class Page:
 
     Attributes:
         entries: Mails that are there, one entry each, oldest first.
-        removed: Ids of mails that left the folder, none of which is in `entries`.
+        removed: Ids of mails that left the folder; `entries` may tell of them too.
         before: Cursor of the page.
         cursor: Cursor of what follows.
         last: Nothing follows for now.
@@ -99,8 +100,8 @@ def message_path(settings: GraphSettings, id_: str) -> str:
 def fold(found: Sequence[dict[str, Any]]) -> tuple[list[Entry], list[str]]:
     """Mails of a page, and ids of those that left; of a mail told twice the later word counts.
 
-    Whoever is told to be there and to have left counts as there: that it left is told again, or found in a list, and
-    else a word from yesterday would make a mail new that came back today.
+    Which word counts of a mail that is told to be there and to have left cannot be said from the page, whose order
+    means nothing: it is in both lists, and is to be looked for.
     """
     told: dict[str, dict[str, Any]] = {}
     removed: dict[str, None] = {}
@@ -110,7 +111,7 @@ def fold(found: Sequence[dict[str, Any]]) -> tuple[list[Entry], list[str]]:
         else:
             told[value["id"]] = told.get(value["id"], {}) | value
     entries = sorted(map(entry_of, told.values()), key=lambda entry: (entry.received or 0, entry.id))
-    return entries, [id_ for id_ in removed if id_ not in told]
+    return entries, list(removed)
 
 
 def entry_of(value: dict[str, Any]) -> Entry:
@@ -152,6 +153,7 @@ class Pages:
             SourceError: it cannot be had.
         """
         last = False
+        chain = Chain(cursor.link, self._settings)
         while not last:
             found = self._change(cursor.link or f"{self._messages}/delta?{_SELECT}")
             link = found.get("@odata.nextLink")
@@ -161,8 +163,8 @@ class Pages:
                 link=local(found.get("@odata.deltaLink") if last else link, self._settings),
                 again=cursor.again or last,
             )
-            if not last and behind.link == cursor.link:
-                raise odd_link(self._settings)
+            if not last:
+                chain.follow(behind.link)
             entries, removed = fold(values(found, self._settings))
             self._prove(entries)
             yield Page(entries=entries, removed=removed, before=cursor, cursor=behind, last=last)
@@ -170,14 +172,31 @@ class Pages:
 
     def listed(self) -> Iterator[list[Entry]]:
         """All mails of the folder, newest first. While mails leave it, others may be left out."""
-        path = f"{self._messages}?$select=id,receivedDateTime&$top={LISTED}"
+        return self._listed(f"{self._messages}?$select=id,receivedDateTime&$top={LISTED}")
+
+    def since(self, second: int) -> tuple[list[Entry], bool]:
+        """The first mails received since then, oldest first, of two seconds at least; and whether others may follow.
+
+        Times are told in seconds and compared more exactly, so all of the last second may be asked for again.
+        """
+        wanted = f"receivedDateTime ge {datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        query = f"$select=id,receivedDateTime&$top={LISTED}&$filter={quote(wanted, safe='')}"
+        found: list[Entry] = []
+        for entries in self._listed(f"{self._messages}?{query}&$orderby=receivedDateTime"):
+            found += (entry for entry in entries if entry.received is not None)
+            first, last = (found[0].received or 0, found[-1].received or 0) if found else (second, second)
+            if not second <= first <= last:
+                raise errors.odd(self._settings, "does not list mails by their times")
+            if first < last:
+                return found, True
+        return found, False
+
+    def _listed(self, path: str) -> Iterator[list[Entry]]:
+        chain = Chain(path, self._settings)
         while path:
             found = self._list(path)
             yield list(map(entry_of, values(found, self._settings)))
-            link = found.get("@odata.nextLink")
-            before, path = path, local(link, self._settings) if link else ""
-            if path == before:
-                raise odd_link(self._settings)
+            path = following(found, chain, self._settings)
 
     def some(self, count: int) -> list[Entry]:
         """A few of the newest mails."""

@@ -17,6 +17,7 @@ class GraphSettings:
     Attributes:
         host: Host of Microsoft Graph in this cloud.
         mailbox: Whose mailbox it is, for messages.
+        shared: It is a shared one, not that of the account that authorizes.
         authorize: Command with which a person authorizes; empty with the flow Application.
         base: Path of the mailbox, from `ROOT` on, without a slash at its end.
         ca: PEM certificates to trust instead of the system's, or None.
@@ -24,6 +25,7 @@ class GraphSettings:
         timeout: Seconds that the server may be silent.
         action: What happens to a mail after the download.
         target: Folder that Move moves to.
+        permanent: Delete leaves nothing in Deleted Items.
         max_message_size: Bytes; a larger mail is told (`Unreadable.too_large`).
         part_size: Bytes; a larger mail is handed out in parts of this size.
         page: Mails of one page of changes; Graph may give fewer.
@@ -32,12 +34,14 @@ class GraphSettings:
     host: str
     mailbox: str
     base: str
+    shared: bool = False
     authorize: str = ""
     ca: bytes | None = None
     folder: str = "INBOX"
     timeout: float = 30.0
     action: Action = "None"
     target: str = ""
+    permanent: bool = False
     max_message_size: int = 150 << 20
     part_size: int = 4 << 20
     page: int = 100
@@ -91,11 +95,13 @@ def from_spec(spec: Spec, *, authorize: str, ca: bytes | None) -> GraphSettings:
         host=CLOUDS[spec.auth.oauth2.cloud].graph,
         mailbox=mailbox,
         base=f"{ROOT}/users/{quote(mailbox, safe='@')}",  # never /me: that is of whoever authorized
+        shared=bool(spec.shared_mailbox),
         authorize=authorize if delegated else "",
         ca=ca,
         folder=spec.folder or "INBOX",
         timeout=duration(spec.schedule.timeout, default=30.0),
         action=spec.after_download.action,
         target=spec.after_download.folder,
+        permanent=spec.after_download.permanent,
         max_message_size=size(spec.queue.max_message_size),
     )

@@ -29,6 +29,7 @@ from mailfetch_fetcher.sources.closing import Closable, nothing
 from mailfetch_fetcher.sources.imap_actions import Actions
 from mailfetch_fetcher.sources.imap_batch import Means
 from mailfetch_fetcher.sources.imap_connect import Login, connect
+from mailfetch_fetcher.sources.imap_cursor import read_cursor
 from mailfetch_fetcher.sources.imap_discover import Discovery
 from mailfetch_fetcher.sources.imap_fetch import Fetching
 from mailfetch_fetcher.sources.imap_idle import LONGEST_IDLE, Idle, sleep
@@ -129,9 +130,9 @@ class ImapSource(Closable):
         with self._no_refusal("show some headers"):
             return self._listings.sample(cursor, count)
 
-    def select(self, wanted: str, *, after: str) -> Iterator[Window]:
+    def select(self, wanted: str, *, after: str, cursor: str, known: Known) -> Iterator[Window]:
         """See `Source`."""
-        return self._listings.select(wanted, after=after)
+        return self._listings.select(wanted, after=after, until=read_cursor(cursor).uid)
 
     def fetch(self, refs: Sequence[Ref]) -> Iterator[Message | Absent | Unreadable]:
         """See `Source`. A consumer that stops early ends the connection."""

@@ -96,26 +96,26 @@ class Listings:
 
     # ---- a request ----
 
-    def select(self, wanted: str, *, after: str) -> Iterator[Window]:
-        """See `Source.select`."""
+    def select(self, wanted: str, *, after: str, until: int) -> Iterator[Window]:
+        """See `Source.select`; no mail above the UID `until`."""
         at = read_cursor(after)
         if at.uid_validity not in (0, self._folder.uid_validity):
             raise ValueError("the server has numbered the mails anew since (UIDVALIDITY); make a new request")
         kind, _, value = wanted.partition(":")
         if kind == "uid":
-            return self._ranges(_ranges(value), after=at.uid)
+            return self._ranges(_ranges(value), after=at.uid, until=until)
         if kind == "since":
-            return self._since(_day(value), after=at.uid)
+            return self._since(_day(value), after=at.uid, until=until)
         raise ValueError(f"'{wanted}' is not understood; {_FORMS}")
 
-    def _ranges(self, ranges: list[tuple[int, int]], *, after: int) -> Iterator[Window]:
+    def _ranges(self, ranges: list[tuple[int, int]], *, after: int, until: int) -> Iterator[Window]:
         for low, high in ranges:
-            if high > after:
-                for rows in self._walk.windows(SIZES, after=max(low - 1, after), until=high):
-                    yield self._window(rows, rows[-1].uid)
+            first, last = max(low - 1, after), min(high, until)
+            for rows in self._walk.windows(SIZES, after=first, until=last) if first < last else ():
+                yield self._window(rows, rows[-1].uid)
 
-    def _since(self, since: int, *, after: int) -> Iterator[Window]:
-        for rows in self._walk.windows(DATES, after=after):
+    def _since(self, since: int, *, after: int, until: int) -> Iterator[Window]:
+        for rows in self._walk.windows(DATES, after=after, until=until) if after < until else ():
             chosen = [row for row in rows if row.received is None or row.received >= since]
             if chosen:
                 yield self._window(chosen, rows[-1].uid)

@@ -148,9 +148,9 @@ class Pop3Source(Closable):
         """See `Source`; by the header Date, as POP3 does not tell when a mail was received."""
         return Baseline(cursor=_START, old=self._old_names(self._ready(), since))
 
-    def select(self, wanted: str, *, after: str) -> Iterator[Window]:
+    def select(self, wanted: str, *, after: str, cursor: str, known: Known) -> Iterator[Window]:
         """See `Source`; in the order of the keys, which stays the same when mails leave the mailbox."""
-        return self._selected(read_since(wanted), after)
+        return self._selected(read_since(wanted), after, known)
 
     @property
     def lists_all(self) -> bool:
@@ -259,11 +259,13 @@ class Pop3Source(Closable):
         for start in range(0, len(maildrop), WINDOW):
             yield [maildrop.name(at) for at in range(start, min(start + WINDOW, len(maildrop)))]
 
-    def _selected(self, since: float, after: str) -> Iterator[Window]:
+    def _selected(self, since: float, after: str, known: Known) -> Iterator[Window]:
         session = self._ready()
         old = {at for positions in old_positions(session, since) for at in positions}
         wanted = ((session.maildrop.key(at), at) for at in range(len(session.maildrop)) if at not in old)
         chosen = [at for key, at in sorted(wanted) if key > after]
+        answers = known([session.maildrop.name(at) for at in chosen])
+        chosen = [at for at, is_known in zip(chosen, answers, strict=True) if is_known]
         for start in range(0, len(chosen), WINDOW):
             yield self._window(session, chosen[start : start + WINDOW])
 

@@ -69,7 +69,7 @@ def why_refused(challenge: bytes) -> str:
     """What a challenge says, for people: status and wanted scope, bounded; empty if it cannot be read."""
     try:
         said = json.loads(base64.b64decode(challenge, validate=True))
-    except (binascii.Error, ValueError):
+    except (binascii.Error, ValueError, RecursionError):
         return ""
     if not isinstance(said, dict):
         return ""

@@ -87,12 +87,16 @@ class Source(Protocol):
         """Names (as `Listed.name`) of at most `count` mails up to the cursor, spread over all (`store.md` 45)."""
         ...
 
-    def select(self, wanted: str, *, after: str) -> Iterator[Window]:
-        """The mails that a `refetch` request names, in a stable order, whatever the cursor (`store.md` 44).
+    def select(self, wanted: str, *, after: str, cursor: str, known: Known) -> Iterator[Window]:
+        """The mails that a `refetch` request names, in a stable order (`store.md` 44).
+
+        New mails, as `discover` would find them with the same arguments, are left to it: they would come twice.
 
         Args:
             wanted: `uid:5,7-9` or `since:2026-01-31`.
             after: `Window.cursor`/`Message.cursor` up to which they were delivered already; empty: none.
+            cursor: See `discover`.
+            known: See `discover`.
 
         Raises:
             ValueError: this protocol cannot select that; the text says why and what can be asked for.

@@ -53,8 +53,7 @@ def no_mechanism(address: str, offered: Collection[str]) -> SourceError:
     return SourceError(
         "AuthFailed",
         f"{address} takes no access tokens (it offers {listed}); correct spec.server.host, or leave out spec.server "
-        f"for "
-        "the provider's own host, or use spec.auth.type Password",
+        "for the provider's own host, or use spec.auth.type Password",
         pace=Pace.CONFIGURATION,
     )
 
@@ -64,9 +63,8 @@ def no_shared_login(address: str) -> SourceError:
     return SourceError(
         "InvalidConfiguration",
         f"{address} does not offer SASL PLAIN, the only way to name the user and spec.sharedMailbox in one login; "
-        f"leave "
-        "out spec.sharedMailbox and write the server's own form into spec.auth.username, for example user*shared or "
-        "DOMAIN\\user\\shared",
+        "leave out spec.sharedMailbox and write the server's own form into spec.auth.username, for example "
+        "user*shared or DOMAIN\\user\\shared",
         pace=Pace.CONFIGURATION,
     )
 
@@ -103,8 +101,7 @@ def not_connected(address: str, mailbox: str, text: str) -> SourceError | None:
     return SourceError(
         "AuthFailed",
         f"{address} accepts the access token but does not open the mailbox {mailbox} ({text}); check, in Exchange "
-        f"Online "
-        f"PowerShell, that the account or app may open it (Add-MailboxPermission -Identity {mailbox} -User USER "
+        f"Online PowerShell, that the account or app may open it (Add-MailboxPermission -Identity {mailbox} -User USER "
         f"-AccessRights FullAccess), that its protocols are on (Set-CASMailbox -Identity {mailbox} -ImapEnabled $true "
         "-PopEnabled $true), and that few programs are connected to it at once",
         pace=Pace.SLOW,
@@ -124,12 +121,10 @@ def _remedy(user: TokenUser, login: TokenLogin, *, protocol: str, text: str) -> 
     if login.flow == "Application":
         return (
             f"check that the app has the application permission {protocol}.AccessAsApp with admin consent, that "
-            f"Exchange "
-            "Online knows its service principal (New-ServicePrincipal with the object ID of the Enterprise "
-            "application, "
-            f"not of the App registration), that it may open the mailbox (Add-MailboxPermission -Identity "
-            f"{user.mailbox} "
-            f"-User SERVICE-PRINCIPAL-ID -AccessRights FullAccess), and that {protocol} is on ({switch})"
+            "Exchange Online knows its service principal (New-ServicePrincipal with the object ID of the Enterprise "
+            "application, not of the App registration), that it may open the mailbox (Add-MailboxPermission "
+            f"-Identity {user.mailbox} -User SERVICE-PRINCIPAL-ID -AccessRights FullAccess), and that {protocol} is on "
+            f"({switch})"
         )
     shared = user.mailbox != user.username
     may = f"Add-MailboxPermission -Identity {user.mailbox} -User {user.username} -AccessRights FullAccess"

@@ -192,7 +192,7 @@ class Actions:
     def settle(self, outcomes: Sequence[Outcome]) -> None:
         """Removes what is done or dropped from the outbox, with a log line each; what failed stays."""
         results = {"done": "Succeeded", "dropped": "Dropped"}
-        self._settle([(o.action, results[o.result], o.detail, _deleted(o)) for o in outcomes if o.result in results])
+        self._settle([(o.action, results[o.result], o.detail, _taken_away(o)) for o in outcomes if o.result in results])
 
     def all(self) -> list[PendingAction]:
         """The whole outbox, oldest first; only for translating it, nothing of it may be carried out."""
@@ -275,7 +275,7 @@ class Actions:
         return f" ({self._safety.message})" if self._safety.message else ""
 
 
-def _deleted(outcome: Outcome) -> str:
-    """The mail's number in the ledger if we deleted it, and the server said so (`store.md` 39 a)."""
+def _taken_away(outcome: Outcome) -> str:
+    """The mail's number in the ledger if we deleted or moved it, and the server said so (`store.md` 39 a)."""
     ours = outcome.result == "done" and outcome.action.kind in ("Delete", "Move") and not outcome.was_gone
     return ledger_member(outcome.action.member) if ours else ""

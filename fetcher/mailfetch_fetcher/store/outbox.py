@@ -1,8 +1,9 @@
 """Members of the outbox: one text that says all of a pending after-download action.
 
 `<ref> <fingerprint> <kind> <phase> <entry> <folder>`, e.g. `1700000000/17 9c0d… Move pending 1706-0 Done`. The ref has
-no blanks; the folder comes last because it may. Where mails have names (POP3) the fingerprint is followed by `:` and
-the mail's number in the ledger. Actions at the mailbox are made from these only, never from the ledger.
+no blanks; the folder comes last because it may; Delete has none, or `permanently`. Where mails have names (POP3) the
+fingerprint is followed by `:` and the mail's number in the ledger. Actions at the mailbox are made from these only,
+never from the ledger.
 """
 
 from mailfetch_fetcher.errors import StoreError

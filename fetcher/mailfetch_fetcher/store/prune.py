@@ -1,9 +1,9 @@
 """Pruning: names that left the mailbox for good leave the ledger too, where mails have names (`store.md` 39).
 
 A server may use the name of a deleted mail again. But a list that lacks names may also be that of a mailbox which is
-only partly there, and then forgetting them would download them all again. So a name goes (a) when we deleted the mail,
-the server confirmed it, and the next complete list lacks it, or (b) when three complete lists over a day or more lack
-it; and while many are missing that were there before, (b) stands still.
+only partly there, and then forgetting them would download them all again. So a name goes (a) when we deleted the mail
+or moved it, the server confirmed it, and the next complete list lacks it, or (b) when three complete lists over a day
+or more lack it; and while many are missing that were there before, (b) stands still.
 """
 
 from array import array

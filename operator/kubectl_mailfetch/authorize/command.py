@@ -6,9 +6,11 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from kubectl_mailfetch.authorize import documents
+from kubectl_mailfetch.authorize.folder import Folder
 from kubectl_mailfetch.authorize.http import Http, check_authorities
 from kubectl_mailfetch.authorize.loopback import Loopback
 from kubectl_mailfetch.authorize.mailbox import check_mailbox
+from kubectl_mailfetch.authorize.place import Place
 from kubectl_mailfetch.authorize.plan import Client, Plan, make_plan, read_client
 from kubectl_mailfetch.authorize.secret import Secret, build_secret, check_replaceable, secret_texts
 from kubectl_mailfetch.authorize.words import Granted, check_scopes
@@ -49,14 +51,15 @@ class Options:
     Attributes:
         name: Of the connection; may be empty with a file that has only one.
         namespace: As given, or empty.
-        default_namespace: The context's.
+        default_namespace: The context's; without a cluster that of the fetcher.
         file: Manifest of a connection that is not saved yet, or empty.
+        secrets: Directory of Secrets as files, where there is no cluster, or empty.
         browser: Open the browser.
         port: For the browser's way back; 0 takes a free one.
         device: By device code.
         ca_file: The only authorities to trust (PEM), or empty.
         check: Try the mailbox.
-        overwrite: Set the key of a Secret that somebody else made.
+        overwrite: Set the key of a Secret that somebody else made, or that other connections use.
         timeout: Seconds to wait for the person.
     """
 
@@ -64,6 +67,7 @@ class Options:
     namespace: str
     default_namespace: str
     file: str
+    secrets: str
     browser: bool
     port: int
     device: bool
@@ -89,31 +93,76 @@ class Desk:
 
 
 def authorize(objects: Objects, options: Options, desk: Desk) -> None:
-    """Runs the command.
+    """Runs the command against a cluster.
 
     Raises:
         PluginError: it did not work; says why, and whether something was written.
     """
-    if options.ca_file:
-        check_authorities(options.ca_file)
     connection, given, saved = _read(objects, options)
-    namespace = options.namespace or connection.namespace or options.default_namespace
-    plan = make_plan(connection, namespace=namespace)
+    plan = _plan(connection, options)
     client = _client(objects, given, plan)
-    present = objects.find_secret(namespace, plan.token_secret)
+    present = objects.find_secret(plan.namespace, plan.token_secret)
     check_replaceable(present, plan, connection=saved, overwrite=options.overwrite)
     trial = build_secret("-", plan, present=present, connection=saved)
     objects.write_secret(trial, exists=present is not None, dry_run=True)  # before somebody signs in for nothing
+    granted = _grant(plan, client, options, desk)
+    secret = build_secret(granted.refresh, plan, present=present, connection=saved)
+    objects.write_secret(secret, exists=present is not None)
+    desk.say(f"Wrote the key {plan.token_key} of the Secret {plan.token_secret} in namespace {plan.namespace}.")
+    if saved is None:
+        _save(plan, desk, ours="labels" in secret["metadata"])
+    else:
+        _follow(objects, plan, desk, enabled=Connection(saved).enabled)
+
+
+def authorize_locally(options: Options, desk: Desk) -> None:
+    """Runs the command without a cluster: manifest and Secrets are files.
+
+    Raises:
+        PluginError: it did not work; says why, and whether something was written.
+    """
+    given = documents.read_documents(options.file)
+    plan = _plan(Connection(documents.find_connection(given, options.name, path=options.file)), options)
+    folder = Folder(options.secrets)
+    texts = folder.read(plan.client_secret)
+    if texts is None and (secret := documents.find_secret(given, plan.client_secret)):
+        texts = secret_texts(secret)
+    client = read_client(texts, plan)
+    file = folder.prepare(plan.token_secret, plan.token_key)
+    granted = _grant(plan, client, options, desk)
+    folder.write(plan.token_secret, plan.token_key, granted.refresh)
+    desk.say(f"Wrote {file}, readable for you alone.")
+    desk.say(f"Test the connection with it: {plan.place.next_step(plan.name)}")
+
+
+def _plan(connection: Connection, options: Options) -> Plan:
+    """What is wrong with the command line is told before anything is asked of anybody."""
+    if options.ca_file:
+        check_authorities(options.ca_file)
+    namespace = options.namespace or connection.namespace or options.default_namespace
+    place = Place(namespace=namespace, file=options.file, directory=options.secrets)
+    plan = make_plan(connection, place)
+    if plan.provider == "Google" and options.device:
+        raise PluginError(
+            "Google does not allow the permission for mail with device codes. Leave --device out; without a browser on"
+            " this machine use --no-browser, with --port and a tunnel (ssh -L PORT:127.0.0.1:PORT) from the one that"
+            " has it.",
+            code=Exit.USAGE,
+        )
+    if plan.provider == "Google" and not options.check:
+        raise PluginError(
+            f"Google does not tell who signed in, so the mailbox must be tried: run this where {plan.host} can be"
+            f" reached:\n{plan.again}",
+            code=Exit.USAGE,
+        )
+    return plan
+
+
+def _grant(plan: Plan, client: Client, options: Options, desk: Desk) -> Granted:
     granted = _sign_in(plan, client, options, desk)
     check_scopes(granted, plan)
     _try(granted, plan, options, desk)
-    secret = build_secret(granted.refresh, plan, present=present, connection=saved)
-    objects.write_secret(secret, exists=present is not None)
-    desk.say(f"Wrote the key {plan.token_key} of the Secret {plan.token_secret} in namespace {namespace}.")
-    if saved is None:
-        desk.say(f"The connection is not saved yet. Save it: kubectl apply -n {namespace} -f {options.file}")
-    else:
-        _follow(objects, plan, desk, enabled=Connection(saved).enabled)
+    return granted
 
 
 def _read(objects: Objects, options: Options) -> tuple[Connection, list[documents.Document], Object | None]:
@@ -138,13 +187,6 @@ def _client(objects: Objects, given: list[documents.Document], plan: Plan) -> Cl
 
 def _sign_in(plan: Plan, client: Client, options: Options, desk: Desk) -> Granted:
     """By the provider's library, which is only loaded now."""
-    if options.device and plan.provider == "Google":
-        raise PluginError(
-            "Google does not allow the permission for mail with device codes. Leave --device out; without a browser on"
-            " this machine use --no-browser, with --port and a tunnel (ssh -L PORT:127.0.0.1:PORT) from the one that"
-            " has it.",
-            code=Exit.USAGE,
-        )
     if options.device:
         from kubectl_mailfetch.authorize import microsoft
 
@@ -179,11 +221,6 @@ def _try(granted: Granted, plan: Plan, options: Options, desk: Desk) -> None:
     elif who:
         desk.say(f"Signed in as {who}, which is not spec.auth.username ({plan.username}).")
     if not options.check:
-        if not who:
-            raise PluginError(
-                f"{plan.provider} does not tell who signed in, so the mailbox must be tried: leave out --no-check."
-                " Nothing was written."
-            )
         if not same:
             raise PluginError(
                 f"without a trial of the mailbox (--no-check) only {plan.username} is taken. Nothing was written."
@@ -192,6 +229,17 @@ def _try(granted: Granted, plan: Plan, options: Options, desk: Desk) -> None:
         return
     check_mailbox(granted, plan, http=Http(options.ca_file), ca_file=options.ca_file)
     desk.say(f"The mailbox {plan.mailbox} can be opened.")
+
+
+def _save(plan: Plan, desk: Desk, *, ours: bool) -> None:
+    """What is left to do for a connection that is not in the cluster."""
+    desk.say(f"The connection is not saved yet. Save it: {plan.place.next_step(plan.name)}")
+    if not ours:
+        return  # whoever made the Secret looks after it
+    desk.say("It does not own the Secret yet. Authorize the saved connection once more, and both are deleted together:")
+    desk.say(f"  kubectl mailfetch authorize {plan.name} -n {plan.namespace}")
+    desk.say("Else the Secret stays when the connection is deleted; delete it yourself then:")
+    desk.say(f"  kubectl delete secret {plan.token_secret} -n {plan.namespace}")
 
 
 def _follow(objects: Objects, plan: Plan, desk: Desk, *, enabled: bool) -> None:

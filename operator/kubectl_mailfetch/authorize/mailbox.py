@@ -5,7 +5,7 @@ import imaplib
 import poplib
 import re
 import ssl
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -63,7 +63,7 @@ def _imap(granted: Granted, plan: Plan, context: ssl.SSLContext) -> None:
         imap.starttls(context)
     else:
         imap = imaplib.IMAP4_SSL(plan.host, plan.port, ssl_context=context, timeout=TIMEOUT)
-    with imap:
+    try:
         offered = {c.removeprefix("AUTH=") for c in imap.capabilities if c.startswith("AUTH=")}
         mechanism, message, confirm = _sasl(offered, granted, plan)
         challenges: list[bytes] = []
@@ -77,6 +77,8 @@ def _imap(granted: Granted, plan: Plan, context: ssl.SSLContext) -> None:
         status, told = imap.select(_quoted(plan.folder or "INBOX"), readonly=True)
         if status != "OK":
             raise _no_folder(said(b"".join(t for t in told if t).decode(errors="replace"))[:200], plan)
+    finally:
+        imap.shutdown()  # no LOGOUT: where the server has hung up after a refusal, its failure would hide the refusal
 
 
 def _pop3(granted: Granted, plan: Plan, context: ssl.SSLContext) -> None:
@@ -100,29 +102,12 @@ def _pop3(granted: Granted, plan: Plan, context: ssl.SSLContext) -> None:
 
 def _graph(granted: Granted, plan: Plan, http: Http) -> None:
     """The folder if it is well known, else the inbox: the test that follows looks for the folder itself."""
-    own = not plan.shared
-    if own and not _same(granted.account, plan.username):
-        _check_own(granted, plan, http)
-    base = "/me" if own else f"/users/{quote(plan.shared)}"
     folder = plan.folder.lower() if plan.folder.lower() in _WELL_KNOWN else "inbox"
-    status, body = _get(f"{base}/mailFolders/{folder}", granted, plan, http)
+    status, body = _get(f"/users/{quote(plan.mailbox, safe='@')}/mailFolders/{folder}", granted, plan, http)
     if status != 200:
         error = body.get("error") or {}
         text = f"{status} {said(error.get('code') or '')} {said(error.get('message') or '')[:200]}".strip()
         raise _unreachable(plan.cloud.graph, text, plan) if status >= 429 else _refused(text, granted, plan)
-
-
-def _check_own(granted: Granted, plan: Plan, http: Http) -> None:
-    """The account's own mailbox is opened, so the account must be the one that is named (or have that address)."""
-    _, me = _get("/me?$select=mail,userPrincipalName", granted, plan, http)
-    addresses = [str(me.get("mail") or ""), str(me.get("userPrincipalName") or "")]
-    if not any(_same(a, plan.username) for a in addresses):
-        raise PluginError(
-            f"{granted.account or 'another account'} signed in, but spec.auth.username is {plan.username}, and Graph"
-            " opens the mailbox of who signed in. Run the command again and sign in with that account; or, to open"
-            f" {plan.username} as somebody who may, set auth.username to that account and sharedMailbox to"
-            f" {plan.username}. Nothing was written."
-        )
 
 
 def _get(path: str, granted: Granted, plan: Plan, http: Http) -> tuple[int, dict[str, Any]]:
@@ -166,26 +151,32 @@ def _same(a: str, b: str) -> bool:
 
 
 def _refused(text: str, granted: Granted, plan: Plan) -> PluginError:
-    who = granted.account or plan.username
     signed_in = granted.account or "whoever signed in"
-    lines = [f"{signed_in} may not open the mailbox {plan.mailbox}; the server said: {text}"]
-    if granted.account and not _same(granted.account, plan.username):
-        lines.append(f"Another account signed in than spec.auth.username, {plan.username}: sign in with that one.")
+    first = f"{signed_in} may not open the mailbox {plan.mailbox}; the server said: {text}"
+    return PluginError("\n".join([first, *_remedies(granted, plan), "Nothing was written."]))
+
+
+def _remedies(granted: Granted, plan: Plan) -> Iterator[str]:
+    kind = "POP" if plan.protocol == "POP3" else "IMAP"
     if plan.provider == "Google":
-        lines.append(
-            f"Sign in as {plan.username}, and see that IMAP or POP is on (Gmail's settings; Workspace: Admin console)."
-        )
-    elif plan.protocol == "MicrosoftGraph":
-        lines.append(
-            f"In Exchange: Add-MailboxPermission -Identity {plan.mailbox} -User {who} -AccessRights FullAccess"
-        )
-    else:
-        kind = "Imap" if plan.protocol == "IMAP" else "Pop"
-        lines.append("In Exchange Online PowerShell:")
-        lines.append(f"Set-CASMailbox -Identity {plan.mailbox} -{kind}Enabled $true")
-        if not _same(who, plan.mailbox):
-            lines.append(f"Add-MailboxPermission -Identity {plan.mailbox} -User {who} -AccessRights FullAccess")
-    return PluginError("\n".join([*lines, "Such changes need up to an hour. Nothing was written."]))
+        yield f"Sign in as {plan.username}, and see that {kind} is on (Gmail's settings; Workspace: Admin console)."
+        return
+    if granted.account and not _same(granted.account, plan.username):
+        yield f"Run the command again and sign in as spec.auth.username, {plan.username}."
+        if not plan.shared:
+            yield (
+                f"Or, to open {plan.mailbox} as another account that may, set spec.auth.username to that account and"
+                f" spec.sharedMailbox to {plan.mailbox}."
+            )
+        return
+    if plan.protocol == "MicrosoftGraph" and not plan.shared:
+        yield f"See that {plan.username} is the account's user name, and that it has an Exchange Online licence."
+        return
+    yield "In Exchange Online PowerShell (a change needs up to an hour):"
+    if plan.protocol != "MicrosoftGraph":
+        yield f"Set-CASMailbox -Identity {plan.mailbox} -{kind.capitalize()}Enabled $true"
+    if plan.shared:
+        yield f"Add-MailboxPermission -Identity {plan.mailbox} -User {plan.username} -AccessRights FullAccess"
 
 
 def _no_folder(text: str, plan: Plan) -> PluginError:
@@ -196,7 +187,10 @@ def _no_folder(text: str, plan: Plan) -> PluginError:
 
 
 def _unreachable(server: str, why: str, plan: Plan) -> PluginError:
+    if plan.provider == "Google":
+        remedy = f"Run the command where {server} can be reached: Google tells in no other way who signed in."
+    else:
+        remedy = f"If the fetcher reaches it, do without the trial:\n{plan.again} --no-check"
     return PluginError(
-        f"signed in, but the mailbox cannot be tried from this machine: {server}: {why}. Nothing was written. If the"
-        f" cluster reaches it, do without the trial:\n{plan.again} --no-check"
+        f"signed in, but the mailbox cannot be tried from this machine: {server}: {why}. Nothing was written. {remedy}"
     )

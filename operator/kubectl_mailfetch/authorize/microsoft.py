@@ -3,7 +3,7 @@
 import re
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import msal
@@ -43,7 +43,7 @@ def in_browser(
             # msal prefers answers by POST; a code in the address is bound to this process by PKCE, and is used up.
             warnings.simplefilter("ignore")
             flow = app.initiate_auth_code_flow(
-                _scopes(plan),
+                list(plan.scopes),
                 redirect_uri=f"http://localhost:{loopback.port}",
                 login_hint=plan.username,
                 prompt="select_account",  # or the browser's present account would be taken without asking
@@ -79,7 +79,7 @@ def by_device(plan: Plan, client: Client, *, http: Http, say: Callable[[str], No
         )
     try:
         app = _app(plan, client, http)
-        flow = app.initiate_device_flow(_scopes(plan))
+        flow = app.initiate_device_flow(list(plan.scopes))
         if "user_code" not in flow:
             raise refusal(flow, plan)
         say(f"Open {plain(flow['verification_uri'])} on any machine, enter {plain(flow['user_code'])} and sign in as")
@@ -116,13 +116,6 @@ def _credential(client: Client) -> str | dict[str, str]:
     key = _KEY.search(client.private_key or client.certificate)  # both may be in one text
     certificates = "\n".join(match[0] for match in _CERTIFICATE.finditer(client.certificate))
     return {"private_key": key[0] if key else "", "public_certificate": certificates}
-
-
-def _scopes(plan: Plan) -> Sequence[str]:
-    """For Graph also the account's own profile: it tells whose mailbox `/me` is."""
-    if plan.protocol == "MicrosoftGraph":
-        return [*plan.scopes, f"https://{plan.cloud.graph}/User.Read"]
-    return list(plan.scopes)
 
 
 def _granted(result: dict[str, Any], plan: Plan) -> Granted:

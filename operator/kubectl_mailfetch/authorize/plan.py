@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from kubectl_mailfetch.authorize.place import Place
 from kubectl_mailfetch.errors import Exit, PluginError
 from kubectl_mailfetch.model import Connection
 from mailfetch_fetcher.contract.providers import CLOUDS, DEFAULT_TENANT, Cloud, mail_host, scopes
@@ -36,7 +37,7 @@ class Plan:
 
     Attributes:
         name: Of the connection.
-        namespace: Of the connection and its Secrets.
+        place: Where it and its Secrets are.
         provider: Whose account it is.
         protocol: `IMAP`, `POP3` or `MicrosoftGraph`.
         username: The account that should sign in (`spec.auth.username`).
@@ -53,7 +54,7 @@ class Plan:
     """
 
     name: str
-    namespace: str
+    place: Place
     provider: Provider
     protocol: str
     username: str
@@ -74,18 +75,23 @@ class Plan:
         return self.shared or self.username
 
     @property
+    def namespace(self) -> str:
+        """Of the connection and its Secrets."""
+        return self.place.namespace
+
+    @property
     def again(self) -> str:
         """The command, for messages."""
-        return f"kubectl mailfetch authorize {self.name} -n {self.namespace}"
+        return f"kubectl mailfetch authorize {self.name} {self.place.options}"
 
 
-def make_plan(connection: Connection, *, namespace: str) -> Plan:
+def make_plan(connection: Connection, place: Place) -> Plan:
     """Reads what is needed from a connection, saved or not.
 
     Raises:
         PluginError: nothing is to be authorized, or the spec lacks something.
     """
-    provider = _provider(connection)
+    provider = _provider(connection, place)
     oauth2 = ("spec", "auth", "oauth2")
     protocol = connection.text("spec", "protocol")
     cloud = connection.text(*oauth2, "cloud") or "Global"
@@ -97,7 +103,7 @@ def make_plan(connection: Connection, *, namespace: str) -> Plan:
     action = connection.text("spec", "afterDownload", "action") or "MarkSeen"
     return Plan(
         name=connection.name,
-        namespace=namespace,
+        place=place,
         provider=provider,
         protocol=protocol,
         username=_need(connection, "spec", "auth", "username"),
@@ -125,20 +131,16 @@ def read_client(values: Mapping[str, str] | None, plan: Plan) -> Client:
         PluginError: the Secret or a key is missing.
     """
     needed = ("client-id", "client-secret") if plan.provider == "Google" else ("client-id",)
-    create = f"kubectl create secret generic {plan.client_secret} -n {plan.namespace}"
-    create += "".join(f" --from-literal={key}=…" for key in needed)
     if values is None:
         raise PluginError(
-            f"the Secret {plan.client_secret} with the OAuth2 client (spec.auth.oauth2.clientSecretRef) does not exist"
-            f" in namespace {plan.namespace}. Create it:\n{create}"
+            f"the Secret {plan.client_secret} with the OAuth2 client (spec.auth.oauth2.clientSecretRef)"
+            f" {plan.place.without(plan.client_secret, needed)}"
         )
     found = {key: text.strip() for key, text in values.items()}
     if missing := [key for key in needed if not found.get(key)]:
-        lacks = " and no key ".join(missing)
-        patch = '{"stringData":{' + ",".join(f'"{key}":"…"' for key in missing) + "}}"
         raise PluginError(
-            f"the Secret {plan.client_secret} (spec.auth.oauth2.clientSecretRef) has no key {lacks}. Add it:\n"
-            f"kubectl patch secret {plan.client_secret} -n {plan.namespace} --type=merge -p '{patch}'"
+            f"the Secret {plan.client_secret} (spec.auth.oauth2.clientSecretRef)"
+            f" {plan.place.lacking(plan.client_secret, missing)}"
         )
     return Client(
         id=found["client-id"],
@@ -150,7 +152,7 @@ def read_client(values: Mapping[str, str] | None, plan: Plan) -> Client:
     )
 
 
-def _provider(connection: Connection) -> Provider:
+def _provider(connection: Connection, place: Place) -> Provider:
     kind = connection.text("spec", "auth", "type")
     if kind == "Password":
         raise PluginError(
@@ -163,8 +165,8 @@ def _provider(connection: Connection) -> Provider:
     if connection.text("spec", "auth", "oauth2", "flow") == "Application":
         raise PluginError(
             f"{connection.name} uses the flow Application, so nobody has to authorize it: the client itself has the"
-            " permission, which an administrator grants at the provider (docs/providers). To see whether it works:\n"
-            f"kubectl mailfetch status {connection.name} -n {connection.namespace}"
+            " permission, which an administrator grants at the provider (docs/providers). What comes next:\n"
+            + place.next_step(connection.name)
         )
     return _PROVIDERS[kind]
 

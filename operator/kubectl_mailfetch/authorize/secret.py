@@ -39,21 +39,21 @@ def check_replaceable(
     """
     if present is None or overwrite:
         return
-    others = _other_owners(present, connection)
+    others = _other_owners(present, plan, connection)
     if _ours(present) and not others:
         return
     if _ours(present):
         raise PluginError(
             f"the Secret {plan.token_secret} in namespace {plan.namespace} holds the token of {', '.join(others)}."
-            f" To replace it, for these connections too:\n{plan.again} --overwrite\nor name another Secret in"
-            " spec.auth.oauth2.tokenSecretRef.",
+            " To use one token for all of them (whoever signs in now does so for these connections too):\n"
+            f"{plan.again} --overwrite\nElse name another Secret in spec.auth.oauth2.tokenSecretRef.",
             code=Exit.USAGE,
         )
     manager = plain((present["metadata"].get("labels") or {}).get(MANAGED_BY) or "somebody else")
     raise PluginError(
         f"the Secret {plan.token_secret} in namespace {plan.namespace} exists, and {manager} made it, not this command."
         f" To set its key {plan.token_key} all the same (its other keys stay):\n{plan.again} --overwrite\n"
-        "or name another Secret in spec.auth.oauth2.tokenSecretRef.",
+        "Else name another Secret in spec.auth.oauth2.tokenSecretRef.",
         code=Exit.USAGE,
     )
 
@@ -84,11 +84,16 @@ def build_secret(
     }
 
 
-def _other_owners(secret: Mapping[str, Any], connection: Mapping[str, Any] | None) -> list[str]:
-    """Names of the connections that own it, unless this one is among them."""
+def _other_owners(secret: Mapping[str, Any], plan: Plan, connection: Mapping[str, Any] | None) -> list[str]:
+    """Names of the connections that own it, unless this one is among them.
+
+    An owner of this one's name and another uid was this one before it was made anew: it does not count.
+    """
     owners = [o for o in secret["metadata"].get("ownerReferences") or [] if o.get("kind") == "MailConnection"]
     uid = ((connection or {}).get("metadata") or {}).get("uid")
-    return [] if any(o.get("uid") == uid for o in owners) else [plain(o.get("name") or "") for o in owners]
+    if any(o.get("uid") == uid for o in owners):
+        return []
+    return [plain(name) for o in owners if (name := o.get("name") or "") != plan.name]
 
 
 def _ours(secret: Mapping[str, Any]) -> bool:

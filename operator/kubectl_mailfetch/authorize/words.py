@@ -13,7 +13,7 @@ from typing import Any
 from kubectl_mailfetch.authorize.http import Odd
 from kubectl_mailfetch.authorize.plan import Plan
 from kubectl_mailfetch.errors import PluginError
-from kubectl_mailfetch.model import plain
+from kubectl_mailfetch.model import said
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,15 +102,15 @@ _ERRORS: Mapping[str, str] = {
 
 def refusal(answer: Mapping[str, Any], plan: Plan) -> PluginError:
     """The error for a person, from the provider's `error` and `error_description`."""
-    error = plain(answer.get("error") or "unknown error")[:80]
-    description = plain(answer.get("error_description") or "")
+    error = said(answer.get("error") or "unknown error")[:80]
+    description = said(answer.get("error_description") or "")
     number = re.search(r"\bAADSTS(\d{4,8})\b", description)
     known = _AADSTS.get(number[1]) if number else None
     remedy = known or _ERRORS.get(error) or ""
     sentence = _first_sentence(description)
-    said = f"{plan.provider} refused the authorization: {error}" + (f", {sentence}" if sentence else "")
+    refused = f"{plan.provider} refused the authorization: {error}" + (f", {sentence}" if sentence else "")
     what = f"\nWhat to do: {remedy.format(username=plan.username, client_secret=plan.client_secret)}." if remedy else ""
-    return PluginError(f"{said}{what}\nNothing was written.")
+    return PluginError(f"{refused}{what}\nNothing was written.")
 
 
 def unreachable(host: str, error: Exception) -> PluginError:

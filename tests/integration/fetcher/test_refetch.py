@@ -14,9 +14,12 @@ from tests.integration.fetcher.helpers import (
     assignment,
     bodies,
     entries,
+    fake_spec,
+    give_fake_secret,
     log_steps,
 )
 from tests.servers import mailgen
+from tests.servers.imapfake import FakeImap
 from tests.servers.proxy import FaultProxy
 from tests.servers.redis import RedisServer, wait_until
 
@@ -140,3 +143,29 @@ def test_pop3(fetcher: Fetcher, server: RedisServer, account: Account) -> None:
     fetcher.assign(assignment(account.pop3(), requests={"refetch": "uid:1"}))
     fetcher.answered("refetch", "uid:1")
     assert "POP3" in fetcher.noticed("RefetchRefused")
+
+
+def test_a_mail_that_comes_meanwhile_comes_once(fetcher: Fetcher, server: RedisServer) -> None:
+    with FakeImap() as fake:
+        for n in range(2):
+            fake.inbox.add(mailgen.make_mail(n))
+        spec = fake_spec(fake.port)
+        give_fake_secret(fetcher)
+        fetcher.assign(assignment(spec))
+        fetcher.caught_up(2)
+        session = fake.sessions[0]
+        listed = session._uid_fetch
+
+        def listed_later(rest: str) -> None:
+            if "INTERNALDATE" in rest and fake.inbox.exists == 2:
+                fake.inbox.add(mailgen.make_mail(2))
+            listed(rest)
+
+        session._uid_fetch = listed_later  # type: ignore[method-assign]
+        request = {"refetch": "since:1990-01-01"}
+        fetcher.assign(assignment(spec, requests=request))
+        fetcher.answered("refetch", request["refetch"])
+        assert fake.inbox.exists == 3
+        fetcher.assign(assignment(spec, requests=request | {"fetch": "look"}))
+        fetcher.answered("fetch", "look")
+        assert Counter(entry["uid"] for entry in entries(server.client())) == {"1": 2, "2": 2, "3": 1}

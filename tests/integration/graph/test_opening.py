@@ -147,7 +147,20 @@ def test_a_mailbox_that_is_not_shared_with_us(fetcher: Fetcher, tenant: Tenant) 
     result = probe(fetcher, assignment(tenant.spec(sharedMailbox="boss@contoso.com")))
     assert result.problem
     assert (result.problem.reason, result.steps[-1].name) == ("AuthorizationRequired", "login")
-    assert "denies access to the mailbox 'boss@contoso.com'" in result.problem.message
+    assert "Add-MailboxPermission -Identity boss@contoso.com" in result.problem.message
+
+
+def test_the_token_of_somebody_else(fetcher: Fetcher, server: RedisServer, tenant: Tenant) -> None:
+    """The mailbox is that of the spec, whoever authorized: nothing of either one is read."""
+    tenant.fill(*mailgen.mails(3))
+    tenant.fill(*mailgen.mails(3, start=10), mailbox=tenant.graph.mailbox("a@contoso.com"))
+    fetcher.assign(assignment(tenant.spec(username="a@contoso.com")))
+    message = fetcher.problem("AuthorizationRequired")
+    assert "denies the account that authorized access to the mailbox 'a@contoso.com'" in message
+    assert "this account is the one that authorizes" in message
+    assert "authorize again: kubectl mailfetch authorize support -n helpdesk (HTTP 403" in message
+    assert bodies(server.client()) == []
+    assert {seen.path for seen in tenant.graph.requests} == {"/v1.0/users/a@contoso.com/mailFolders/inbox"}
 
 
 def test_an_application(fetcher: Fetcher, server: RedisServer, tenant: Tenant) -> None:
@@ -162,8 +175,9 @@ def test_an_access_policy_that_leaves_the_mailbox_out(fetcher: Fetcher, tenant: 
     tenant.graph.policy = {"other@contoso.com"}
     result = probe(fetcher, assignment(tenant.spec(flow="Application")))
     assert result.problem
-    assert result.problem.reason == "AuthorizationRequired"
-    assert "access policy" in result.problem.message
+    assert result.problem.reason == "AuthFailed"
+    assert "no application access policy leaves the mailbox out" in result.problem.message
+    assert "kubectl mailfetch authorize" not in result.problem.message
 
 
 @pytest.mark.parametrize(
@@ -171,6 +185,7 @@ def test_an_access_policy_that_leaves_the_mailbox_out(fetcher: Fetcher, tenant: 
     [
         (graph_faults.no_mailbox(), "InvalidConfiguration", "has no mailbox 'u@contoso.com'"),
         (graph_faults.access_denied(), "AuthorizationRequired", "Mail.ReadWrite"),
+        (graph_faults.not_found(), "AuthorizationRequired", "nobody ever opened the mailbox"),
         (graph_faults.token_refused(), "AuthFailed", "spec.auth.oauth2.cloud"),
         (graph_faults.html(502), "ConnectionFailed", "HTTP 502"),
         (graph_faults.html(200), "ConnectionFailed", "not JSON"),
@@ -179,7 +194,7 @@ def test_an_access_policy_that_leaves_the_mailbox_out(fetcher: Fetcher, tenant: 
         (graph_faults.body(b'{"a": "' + b"a" * (20 << 20)), "ConnectionFailed", "more than"),
         (graph_faults.body(b"", status=302), "ConnectionFailed", "HTTP 302"),
     ],
-    ids=["no mailbox", "denied", "token", "html", "page", "list", "empty", "huge", "redirect"],
+    ids=["no mailbox", "denied", "no inbox", "token", "html", "page", "list", "empty", "huge", "redirect"],
 )
 def test_what_is_refused(fetcher: Fetcher, tenant: Tenant, fault: Fault, reason: str, text: str) -> None:
     tenant.graph.fail("folder", fault, times=None)
@@ -268,5 +283,7 @@ def test_mails_are_downloaded_once_more_on_request(fetcher: Fetcher, server: Red
     fetcher.caught_up(10)
     fetcher.assign(assignment(tenant.spec(schedule=OFTEN), requests={"refetch": "uid:5"}))
     assert "Microsoft Graph cannot select 'uid:5'" in fetcher.noticed("RefetchRefused")
+    fetcher.assign(assignment(tenant.spec(schedule=OFTEN), requests={"refetch": "quarantined"}))
+    fetcher.answered("refetch", "quarantined")
     tenant.fill(mailgen.make_mail(30))
     fetcher.caught_up(11)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.fetcher.helpers import Fetcher, fetcher_on
+from tests.integration.fetcher.helpers import Fetcher, Mounts, fetcher_on
 from tests.integration.oauth.helpers import GOOGLE_HOST, MICROSOFT_HOST, Providers
 from tests.servers.authority import Authority
 from tests.servers.certs import Certificates, make_certificates
@@ -63,3 +63,8 @@ def server() -> Iterator[RedisServer]:
 def fetcher(tmp_path: Path, server: RedisServer, providers: Providers) -> Iterator[Fetcher]:
     with fetcher_on(tmp_path / "pod", server.url) as running:
         yield running
+
+
+@pytest.fixture
+def mounts(tmp_path: Path) -> Mounts:
+    return Mounts(tmp_path / "pod", "redis://nowhere")

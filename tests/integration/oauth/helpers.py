@@ -7,6 +7,10 @@ from typing import Any
 
 import msgspec
 
+from mailfetch_fetcher.auth.bearer import Bearer
+from mailfetch_fetcher.auth.tokens import Tokens
+from mailfetch_fetcher.clock import Clock
+from mailfetch_fetcher.connect import make_bearer
 from mailfetch_fetcher.contract.assignment import Assignment
 from tests.integration.fetcher.helpers import NEVER, Fetcher, Mounts, assignment
 from tests.servers import mailgen
@@ -22,6 +26,18 @@ POP_SCOPE = "https://outlook.office.com/POP.AccessAsUser.All"
 GOOGLE_SCOPE = "https://mail.google.com/"
 GOOGLE_CLIENT = "mailfetch.apps.googleusercontent.com"
 _numbers = itertools.count()
+
+
+class Nowhere:
+    """Keeps refresh tokens in memory."""
+
+    sealed = b""
+
+    def load(self) -> bytes:
+        return self.sealed
+
+    def save(self, sealed: bytes) -> None:
+        self.sealed = sealed
 
 
 @dataclass(kw_only=True)
@@ -130,6 +146,15 @@ class Providers:
 
     def _address(self, domain: str) -> str:
         return f"u{next(_numbers)}@{domain}"
+
+
+def bearer_of(mailbox: Mailbox, mounts: Mounts, **changes: Any) -> Bearer:
+    """Of a connection to it, with tokens of its own."""
+    mailbox.give_secrets(mounts)
+    a = assignment(mailbox.spec(**changes))
+    made = make_bearer(a, secrets=mounts.directory / "secrets", tokens=Tokens(Clock()), rotated=Nowhere())
+    assert made
+    return made
 
 
 def start(fetcher: Fetcher, mailbox: Mailbox, *, mails: int = 1, **changes: Any) -> Assignment:

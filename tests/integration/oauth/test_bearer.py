@@ -2,7 +2,6 @@
 
 import base64
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,38 +11,13 @@ from mailfetch_fetcher.clock import Clock
 from mailfetch_fetcher.connect import make_bearer
 from mailfetch_fetcher.errors import SourceError
 from tests.integration.fetcher.helpers import Mounts, assignment
-from tests.integration.oauth.helpers import IMAP_SCOPE, Mailbox, Providers
+from tests.integration.oauth.helpers import IMAP_SCOPE, Mailbox, Nowhere, Providers, bearer_of
 from tests.servers.authority import Authority
 from tests.servers.authority_keys import make_key_pair
 from tests.servers.authority_model import Request
 
 GRAPH_SCOPE = "https://graph.microsoft.com/Mail.ReadWrite"
 CHALLENGE = '{"access_token":{"nbf":{"essential":true,"value":"1700000000"}}}'
-
-
-class Nowhere:
-    """Keeps refresh tokens in memory."""
-
-    sealed = b""
-
-    def load(self) -> bytes:
-        return self.sealed
-
-    def save(self, sealed: bytes) -> None:
-        self.sealed = sealed
-
-
-@pytest.fixture
-def mounts(tmp_path: Path) -> Mounts:
-    return Mounts(tmp_path / "pod", "redis://nowhere")
-
-
-def bearer_of(mailbox: Mailbox, mounts: Mounts, **changes: Any) -> Any:
-    mailbox.give_secrets(mounts)
-    a = assignment(mailbox.spec(**changes))
-    made = make_bearer(a, secrets=mounts.directory / "secrets", tokens=Tokens(Clock()), rotated=Nowhere())
-    assert made
-    return made
 
 
 def last(authority: Authority) -> Request:
@@ -76,13 +50,15 @@ def test_an_application_meets_a_claims_challenge(providers: Providers, mounts: M
     assert "nbf" in json.loads(last(providers.authority).claims)["access_token"]
 
 
-@pytest.mark.parametrize("claims", ["nonsense", "[]", "7", base64.b64encode(b"x").decode()])
+@pytest.mark.parametrize(
+    "claims", ["nonsense", "[]", "7", 9999 * "[", '{"access_token":7}', base64.b64encode(b"x").decode()]
+)
 def test_a_challenge_that_cannot_be_read_is_left_out(providers: Providers, mounts: Mounts, claims: str) -> None:
     bearer = bearer_of(providers.microsoft(scopes=(GRAPH_SCOPE,)), mounts, protocol="MicrosoftGraph")
     assert bearer.token(claims=claims)
 
 
-@pytest.mark.parametrize("claims", ["nonsense", "[]"])
+@pytest.mark.parametrize("claims", ["nonsense", "[]", 9999 * "[", '{"access_token":7}'])
 def test_so_does_an_application(providers: Providers, mounts: Mounts, claims: str) -> None:
     mailbox = providers.application(client={"client-secret": "s"}, secret="s")
     assert bearer_of(mailbox, mounts).token(claims=claims)

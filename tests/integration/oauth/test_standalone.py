@@ -1,29 +1,32 @@
-"""`mailfetch-fetcher run -f FILE` with tokens: the Secrets stand in the manifest, the names are the providers' own."""
+"""`mailfetch-fetcher run -f FILE` with tokens, of the file or of `--secrets`; the names are the providers' own."""
 
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.integration.oauth.helpers import Mailbox, Providers
+from tests.integration.plugin.authorizing import Authorizing
 from tests.servers import mailgen
 from tests.servers.redis import RedisServer
-from tests.servers.resolve import child_environment
+from tests.servers.resolve import child_environment, resolve
 
 
-def write(manifest: Path, mailbox: Mailbox) -> None:
+def write(manifest: Path, mailbox: Mailbox, *, without: str = "") -> None:
     ca = mailbox.dovecot.certificates.ca.read_text()
+    secrets = {"client": dict(mailbox.client), "token": {"refresh-token": mailbox.refresh_token}, "ca": {"ca.crt": ca}}
+    connection = {"kind": "MailConnection", "metadata": {"name": "support"}, "spec": mailbox.spec()}
     documents = [
-        {"kind": "MailConnection", "metadata": {"name": "support"}, "spec": mailbox.spec()},
-        {"kind": "Secret", "metadata": {"name": "client"}, "stringData": dict(mailbox.client)},
-        {"kind": "Secret", "metadata": {"name": "token"}, "stringData": {"refresh-token": mailbox.refresh_token}},
-        {"kind": "Secret", "metadata": {"name": "ca"}, "stringData": {"ca.crt": ca}},
+        connection,
+        *({"kind": "Secret", "metadata": {"name": n}, "stringData": s} for n, s in secrets.items() if n != without),
     ]
     manifest.write_text("\n---\n".join(map(json.dumps, documents)))
 
 
-def run(manifest: Path, providers: Providers, server: RedisServer) -> "subprocess.CompletedProcess[str]":
-    words = [sys.executable, "-m", "mailfetch_fetcher.main", "run", "-f", str(manifest), "--once", "--yes"]
+def run(manifest: Path, providers: Providers, server: RedisServer, *more: str) -> "subprocess.CompletedProcess[str]":
+    words = [sys.executable, "-m", "mailfetch_fetcher.main", "run", "-f", str(manifest), "--once", "--yes", *more]
     return subprocess.run(
         [*words, "--redis", server.url],
         env=child_environment(providers.addresses),
@@ -52,3 +55,44 @@ def test_a_revoked_authorization_is_told(providers: Providers, server: RedisServ
     done = run(tmp_path / "manifest.yaml", providers, server)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "kubectl mailfetch authorize support -n default" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("client_in", ["file", "directory"])
+def test_authorized_without_a_cluster(
+    providers: Providers, server: RedisServer, tmp_path: Path, client_in: str
+) -> None:
+    """`kubectl mailfetch authorize -f FILE --secrets DIR`, twice; the token is shown to nobody."""
+    mailbox = providers.microsoft()
+    mailbox.dovecot.fill(mailbox.address, mailgen.mails(3))
+    providers.authority.sign_in_as = mailbox.address
+    manifest, folder = tmp_path / "manifest.yaml", tmp_path / "my secrets"
+    write(manifest, mailbox, without="client" if client_in == "directory" else "")
+    if client_in == "directory":
+        (folder / "client").mkdir(parents=True)
+        for key, text in mailbox.client.items():
+            (folder / "client" / key).write_text(text + "\n")
+    providers.authority.revoke(mailbox.address)  # what the file has is of no use any more
+    token = folder / "token" / "refresh-token"
+    found = set()
+    for _ in range(2):
+        with (
+            resolve(providers.addresses),
+            Authorizing(
+                *("support", "-f", str(manifest), "--secrets", str(folder)),
+                kubeconfig=tmp_path / "absent",
+                ca=mailbox.dovecot.certificates.ca,
+                addresses=providers.addresses,
+            ) as command,
+        ):
+            command.visit(command.address())
+            assert command.end() == 0, command.output
+        assert f"Wrote {token}, readable for you alone." in command.output
+        assert f"mailfetch-fetcher probe -f {manifest} --secrets '{folder}'" in command.output
+        assert token.stat().st_mode & 0o777 == 0o600
+        assert [file.name for file in token.parent.iterdir()] == ["refresh-token"]
+        assert [secret for secret in providers.authority.issued if secret in command.output] == []
+        found.add(token.read_text())
+    assert len(found) == 2
+    done = run(manifest, providers, server, "--secrets", str(folder))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert server.client().xlen("mail:{default/support}:queue") == 3

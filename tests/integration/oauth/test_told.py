@@ -82,7 +82,7 @@ def test_a_wrong_client_secret_is_told_and_the_corrected_one_used_at_once(
 
 
 @pytest.mark.parametrize(
-    "fault", ["503", "500", "AADSTS90033", "html", "html_403", "cut", "cut_body", "huge", "silence"]
+    "fault", ["503", "500", "AADSTS90033", "html", "html_403", "cut", "cut_body", "huge", "silence", "trickle"]
 )
 @pytest.mark.parametrize("kind", ["microsoft", "google"])
 def test_an_authority_in_trouble_is_no_bad_credential(
@@ -120,4 +120,6 @@ def test_an_authority_whose_certificate_is_not_trusted(providers: Providers, fet
     spec = {key: value for key, value in mailbox.spec().items() if key != "tls"}
     mailbox.give_secrets(fetcher)
     fetcher.assign(assignment(spec))
-    assert "certificate of" in fetcher.problem("TLSFailed")
+    message = fetcher.problem("TLSFailed")
+    assert "certificate of" in message
+    assert "spec.tls.caSecretRef" in message

@@ -129,6 +129,22 @@ def test_without_a_trial_only_the_named_account_is_taken(scene: Scene) -> None:
     assert f"kubectl mailfetch authorize office -n {scene.namespace} --no-check" in command.output
 
 
+def test_google_does_not_tell_who_signed_in_so_the_mailbox_is_always_tried(scene: Scene) -> None:
+    scene.authority.google_account("stranger@example.com")
+    scene.authority.sign_in_as = "stranger@example.com"
+    scene.save(connection("gmail", auth={"type": "GoogleOAuth2", "username": "g@example.com"}))
+    with scene.run("gmail", "--no-check") as command:
+        assert command.end() == 2
+    assert "https://" not in command.output
+    assert f"kubectl mailfetch authorize gmail -n {scene.namespace}\n" in command.output
+    with scene.run("gmail") as command:
+        command.visit(command.address())
+        assert command.end() == 1
+    assert "Signed in as" not in command.output
+    assert "whoever signed in may not open the mailbox g@example.com" in command.output
+    assert scene.get("secret", "gmail-token") == {}
+
+
 def test_a_shared_mailbox_is_opened_with_the_token_of_the_account(scene: Scene, certificates: Certificates) -> None:
     scene.graph.mailbox("shared@contoso.com").share("u@contoso.com")
     scene.save(connection("billing", sharedMailbox="shared@contoso.com", server={"host": "shared.test"}))

@@ -74,10 +74,15 @@ def test_whether_the_secret_may_be_written_is_known_before_anybody_signs_in(scen
 
 
 def test_two_connections_may_share_a_token(scene: Scene) -> None:
-    """The Secret goes with the last of them."""
-    for name in ("inbox", "archive"):
+    """If that is wanted; the Secret then goes with the last of them."""
+    for name, more in (("inbox", ()), ("archive", ("--overwrite",))):
         scene.save(connection(name, oauth2={"tokenSecretRef": {"name": "our-token"}}))
-        with scene.run(name) as command:
+        if more:
+            with scene.run(name) as command:
+                assert command.end() == 2
+            assert "our-token in namespace" in command.output
+            assert f"kubectl mailfetch authorize archive -n {scene.namespace} --overwrite" in command.output
+        with scene.run(name, *more) as command:
             command.visit(command.address())
             assert command.end() == 0, command.output
     owners = scene.get("secret", "our-token")["metadata"]["ownerReferences"]
@@ -111,6 +116,23 @@ def test_a_connection_that_is_not_saved_yet(scene: Scene, tmp_path: Path, way: s
     assert "ownerReferences" not in scene.get("secret", "office-token")["metadata"]
     scene.token("office-token")
     assert f"kubectl apply -n {scene.namespace} -f" in command.output
+    assert f"kubectl delete secret office-token -n {scene.namespace}" in command.output
+    assert made_by_the_command(scene) == ["office-token <none>"]
+    scene.save(secret)
+    scene.save(document)
+    assert f"  kubectl mailfetch authorize office -n {scene.namespace}\n" in command.output
+    with scene.run("office") as command:
+        command.visit(command.address())
+        assert command.end() == 0, command.output
+    assert made_by_the_command(scene) == ["office-token office"]
+
+
+def made_by_the_command(scene: Scene) -> list[str]:
+    """As docs/providers/README.md lists them, with their owners."""
+    columns = "custom-columns=SECRET:.metadata.name,OWNERS:.metadata.ownerReferences[*].name"
+    ours = ("-l", "app.kubernetes.io/managed-by=kubectl-mailfetch", "-o", columns, "--no-headers")
+    found = scene.cluster.kubectl("get", "secrets", "-n", scene.namespace, *ours).stdout
+    return [" ".join(line.split()) for line in found.splitlines()]
 
 
 @pytest.mark.parametrize(

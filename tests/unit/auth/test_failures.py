@@ -128,17 +128,20 @@ PASSING = [
     ("empty", "ConnectionFailed", None),
     ("list", "ConnectionFailed", None),
     ("no_token", "ConnectionFailed", None),
+    ("object", "ConnectionFailed", None),
 ]
 DEVICE = {"AADSTS70016", "AADSTS70018", "AADSTS70020", "authorization_declined"}
 """Only a person at a device meets these."""
-NO_ANSWER = {"huge", "cut_body"}
+NO_ANSWER = {"huge", "cut_body", "deep", "deep_400"}
 """Not answers at all for us."""
+NO_REFUSAL = {"endless", "very_long", "unspeakable", "id_token", "scope", "elsewhere", "other_cloud"}
+"""tests/integration/oauth/test_odd.py."""
 
 
 def test_every_answer_of_the_double_is_decided() -> None:
     decided = [row[0] for table in (AUTHORIZE, CLIENT_FAULTS, PASSING) for row in table]
     assert len(decided) == len(set(decided))
-    assert {*decided, *DEVICE, *NO_ANSWER} == {*ERRORS, *BROKEN}
+    assert {*decided, *DEVICE, *NO_ANSWER, *NO_REFUSAL} == {*ERRORS, *BROKEN}
 
 
 @pytest.mark.parametrize(("name", "text"), AUTHORIZE)

@@ -21,14 +21,17 @@ def good() -> dict[str, Any]:
 def refusal(content: str) -> SourceError:
     """How a key file is refused; nothing is sent, as the session goes nowhere."""
     client = Client(secret="robot", namespace="helpdesk", values={"service-account.json": content} if content else {})
-    with visit("oauth2.googleapis.com", ca=None, timeout=1.0) as authority, pytest.raises(SourceError) as e:
+    with (
+        visit("oauth2.googleapis.com", domain="googleapis.com", ca=None, timeout=1.0) as authority,
+        pytest.raises(SourceError) as e,
+    ):
         google.as_service_account(_Nowhere(authority), client, scopes=["s"], subject="u@example.com")
     return e.value
 
 
 class _Nowhere(Authority):
     def __init__(self, authority: Authority) -> None:
-        super().__init__(authority._session, timeout=1.0)
+        super().__init__(authority._session, host="nowhere", domain="nowhere", timeout=1.0)
 
     def _send(self, method: str, url: str, **what: Any) -> Any:
         raise AssertionError(f"{method} {url}")
@@ -63,7 +66,7 @@ def test_a_file_that_is_no_key(good: dict[str, Any], changes: dict[str, Any]) ->
     assert str(good["private_key"])[40:80] not in error.message
 
 
-@pytest.mark.parametrize("content", ["no json", "[]", "7"])
+@pytest.mark.parametrize("content", ["no json", "[]", "7", 9999 * "["])
 def test_no_json(content: str) -> None:
     assert refusal(content).reason == "InvalidConfiguration"
 

@@ -94,16 +94,31 @@ def test_a_claims_challenge_needs_a_new_token(tokens: Tokens, provider: Provider
     assert tokens.get(b"k", fetch=provider).access_token == "token-2"
 
 
-def test_no_token_after_a_failure(tokens: Tokens, clock: FakeClock, provider: Provider) -> None:
-    """What was fetched before a refusal of the authority is not handed out after it."""
+def test_a_token_that_one_server_refuses_stays_for_the_others(
+    tokens: Tokens, clock: FakeClock, provider: Provider
+) -> None:
+    """One mailbox without permission must not take the token from all of its application, until it has ended."""
     first = tokens.get(b"k", fetch=provider).access_token
+    provider.failure = SourceError("Throttled", "slow down", retry_after=3000.0)
+    for _ in range(2):
+        with pytest.raises(SourceError, match="slow down"):
+            tokens.get(b"k", fetch=provider, refused=first)
+        assert tokens.get(b"k", fetch=provider).access_token == first
+    assert provider.requests == 2
+    clock.pass_by(3600 - EARLY)
     provider.failure = SourceError("AuthorizationRequired", "revoked")
     with pytest.raises(SourceError, match="revoked"):
-        tokens.get(b"k", fetch=provider, refused=first)
-    with pytest.raises(SourceError, match="revoked"):
         tokens.get(b"k", fetch=provider)
+
+
+def test_whoever_was_refused_gets_the_next_token(tokens: Tokens, provider: Provider) -> None:
+    first = tokens.get(b"k", fetch=provider).access_token
+    provider.failure = SourceError("ConnectionFailed", "down")
+    with pytest.raises(SourceError, match="down"):
+        tokens.get(b"k", fetch=provider, refused=first)
     provider.failure = None
-    assert tokens.get(b"k", fetch=provider).access_token == "token-4"
+    assert tokens.get(b"k", fetch=provider, refused=first).access_token == "token-3"
+    assert tokens.get(b"k", fetch=provider).access_token == "token-3"
 
 
 def test_the_authority_s_wish_for_patience_holds_for_all(tokens: Tokens, clock: FakeClock, provider: Provider) -> None:

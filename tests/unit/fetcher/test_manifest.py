@@ -59,6 +59,8 @@ def test_a_manifest_becomes_an_assignment() -> None:
         ("spec.afterDownload.delay=9000h", "spec.afterDownload.delay must be"),
         ("spec.afterDownload.delay=soon", "spec.afterDownload.delay: 'soon' is not a duration"),
         ("spec.afterDownload={action: Move, folder: INBOX}", "must be another folder"),
+        ("spec.afterDownload.permanent=true", "spec.afterDownload.permanent is only for action: Delete"),
+        ("spec.afterDownload={action: Delete, permanent: true}", "permanent is only for protocol: MicrosoftGraph"),
         ("spec.schedule.interval=5s", "spec.schedule.interval must be 10s to 24h"),
         ("spec.schedule.timeout=3m", "spec.schedule.timeout must be 1ms to 2m"),
         ("spec.afterdownload.action=None", "there is no field spec.afterdownload"),
@@ -124,6 +126,20 @@ def test_a_bad_manifest_with_oauth2_is_refused_with_the_field(change: str, text:
     with pytest.raises(ValueError) as e:
         list(manifest.assignments([document]))
     assert text in str(e.value)
+
+
+@pytest.mark.parametrize("cloud", ["Global", "USGovernment", "USGovernmentDoD", "China"])
+def test_deleting_for_good_is_for_one_cloud(cloud: str) -> None:
+    documents: Any = one(OAUTH2)
+    spec = documents[0]["spec"]
+    del spec["server"]
+    spec |= {"protocol": "MicrosoftGraph", "afterDownload": {"action": "Delete", "permanent": True}}
+    spec["auth"]["oauth2"]["cloud"] = cloud
+    if cloud == "Global":
+        assert list(manifest.assignments(documents))
+        return
+    with pytest.raises(ValueError, match=r"permanent is only for spec\.auth\.oauth2\.cloud: Global"):
+        list(manifest.assignments(documents))
 
 
 @pytest.mark.parametrize(

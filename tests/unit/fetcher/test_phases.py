@@ -10,8 +10,8 @@ from mailfetch_fetcher.mails import wanted_action
 from mailfetch_fetcher.names import is_flood
 from mailfetch_fetcher.refetch import Position, read_position
 from mailfetch_fetcher.reset import Approval, Census, approval_of, seconds_of
-from mailfetch_fetcher.sources.base import Snapshot
-from mailfetch_fetcher.store.model import State
+from mailfetch_fetcher.sources.base import PERMANENTLY, Snapshot
+from mailfetch_fetcher.store.model import State, WantedAction
 
 
 def test_since_is_the_beginning_of_the_day_in_utc() -> None:
@@ -75,6 +75,15 @@ def test_the_action_of_a_mail(protocol: Protocol, action: str, kind: str | None)
     assert isinstance(spec.after_download, AfterDownload)
     wanted = wanted_action(spec)
     assert (wanted and wanted.kind) == kind
+
+
+@pytest.mark.parametrize(
+    ("after", "folder"), [({}, ""), ({"permanent": False}, ""), ({"permanent": True}, PERMANENTLY)]
+)
+def test_deleting_for_good_is_another_action(after: dict[str, bool], folder: str) -> None:
+    auth = {"type": "MicrosoftOAuth2", "username": "u"}
+    spec = parse_spec({"protocol": "MicrosoftGraph", "auth": auth, "afterDownload": {"action": "Delete", **after}})
+    assert wanted_action(spec) == WantedAction(kind="Delete", folder=folder)
 
 
 @pytest.mark.parametrize(

@@ -2,20 +2,23 @@
 
 import base64
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from mailfetch_fetcher.contract.spec import parse_spec
-from mailfetch_fetcher.errors import SourceError
+from mailfetch_fetcher.errors import Pace, SourceError
 from mailfetch_fetcher.sources.graph_cursor import Cursor, decode, local
-from mailfetch_fetcher.sources.graph_errors import Refused, challenge, read_error, refused
+from mailfetch_fetcher.sources.graph_errors import Refused, challenge, no_inbox, read_error, refused
 from mailfetch_fetcher.sources.graph_pages import entry_of, fold, id_of, moment
 from mailfetch_fetcher.sources.graph_select import read_since
 from mailfetch_fetcher.sources.graph_settings import GraphSettings, from_spec
 
-SETTINGS = GraphSettings(host="graph.microsoft.com", mailbox="u@contoso.com", base="/v1.0/me")
-PLACE = "/v1.0/me F"
+SETTINGS = GraphSettings(host="graph.microsoft.com", mailbox="u@contoso.com", base="/v1.0/users/u@contoso.com")
+DELEGATED = replace(SETTINGS, authorize="AUTHORIZE")
+SHARED = replace(DELEGATED, mailbox="s@contoso.com", shared=True)
+PLACE = "/v1.0/users/u@contoso.com F"
 
 
 def spec(**changes: Any) -> dict[str, Any]:
@@ -27,8 +30,8 @@ def spec(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changes", "host", "base"),
     [
-        ({}, "graph.microsoft.com", "/v1.0/me"),
-        ({"oauth2": {"cloud": "China"}}, "microsoftgraph.chinacloudapi.cn", "/v1.0/me"),
+        ({}, "graph.microsoft.com", "/v1.0/users/u%2B1@contoso.com"),
+        ({"oauth2": {"cloud": "China"}}, "microsoftgraph.chinacloudapi.cn", "/v1.0/users/u%2B1@contoso.com"),
         ({"sharedMailbox": "a/b@contoso.com"}, "graph.microsoft.com", "/v1.0/users/a%2Fb@contoso.com"),
         ({"oauth2": {"flow": "Application"}}, "graph.microsoft.com", "/v1.0/users/u%2B1@contoso.com"),
         (
@@ -57,7 +60,7 @@ def test_a_page_is_folded() -> None:
     )
     assert [entry.id for entry in entries] == ["A", "back", "a", "b"]
     assert (entries[3].read, entries[3].received, entries[3].folder) == (True, 1767312000, "F")
-    assert removed == ["gone"]
+    assert removed == ["gone", "back"], "whether it is back nobody can say from the page"
 
 
 def test_keys_are_stable_and_lead_back() -> None:
@@ -83,7 +86,7 @@ def test_no_moments(value: object) -> None:
 @pytest.mark.parametrize(
     ("link", "path"),
     [
-        ("https://graph.microsoft.com/v1.0/me/x?$skiptoken=a%2Fb", "/v1.0/me/x?$skiptoken=a%2Fb"),
+        ("https://graph.microsoft.com/v1.0/users/u/x?$skiptoken=a%2Fb", "/v1.0/users/u/x?$skiptoken=a%2Fb"),
         ("https://GRAPH.microsoft.com:443/v1.0/users('u')/x?a", "/v1.0/users('u')/x?a"),
     ],
 )
@@ -112,9 +115,9 @@ def test_cursors() -> None:
     assert decode("", place=PLACE) == Cursor(place=PLACE)
     elsewhere = Cursor(place=PLACE, again=True)
     assert (
-        decode(made.encode(), place="/v1.0/me G")
-        == decode("?", place="/v1.0/me G")
-        == Cursor(place="/v1.0/me G", again=True)
+        decode(made.encode(), place="/v1.0/users/u@contoso.com G")
+        == decode("?", place="/v1.0/users/u@contoso.com G")
+        == Cursor(place="/v1.0/users/u@contoso.com G", again=True)
     )
     assert decode('{"link": 1}', place=PLACE) == decode("listed", place=PLACE) == elsewhere
 
@@ -128,7 +131,7 @@ def error(code: str, text: str = "Said.") -> bytes:
     [
         *((status, "TooManyRequests", "Throttled") for status in (429, 503, 504, 509)),
         (401, "InvalidAuthenticationToken", "AuthFailed"),
-        (403, "ErrorAccessDenied", "AuthorizationRequired"),
+        (403, "ErrorAccessDenied", "AuthFailed"),
         (404, "MailboxNotEnabledForRESTAPI", "InvalidConfiguration"),
         (404, "ResourceNotFound", "InvalidConfiguration"),
         (400, "ErrorInvalidUser", "InvalidConfiguration"),
@@ -143,6 +146,64 @@ def test_reasons(status: int, code: str, reason: str) -> None:
     assert f"HTTP {status}" in found.message
     assert code in found.message
     assert found.retry_after == (17.0 if reason == "Throttled" else None)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "gone"),
+    [
+        (404, "ErrorItemNotFound", True),
+        (404, "ErrorFolderNotFound", True),
+        (404, "MailboxNotEnabledForRESTAPI", False),
+        (404, "ResourceNotFound", False),
+        (404, "UnknownError", False),
+        (404, "", False),
+        (410, "ErrorItemNotFound", False),
+    ],
+)
+def test_what_shows_that_something_is_not_there(status: int, code: str, *, gone: bool) -> None:
+    found = refused(SETTINGS, status=status, headers={}, body=error(code))
+    assert isinstance(found, Refused)
+    assert found.not_found == gone
+
+
+def test_a_mailbox_that_comes_and_goes_is_looked_for_at_once() -> None:
+    found = refused(SETTINGS, status=404, headers={}, body=error("MailboxNotEnabledForRESTAPI"))
+    assert (found.reason, found.pace) == ("InvalidConfiguration", Pace.QUICK)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason", "texts"),
+    [
+        (DELEGATED, "AuthorizationRequired", ["'u@contoso.com'; see that this account is the one that authorizes"]),
+        (SHARED, "AuthorizationRequired", ["Add-MailboxPermission -Identity s@contoso.com", "Mail.ReadWrite.Shared"]),
+        (SETTINGS, "AuthFailed", ["the app access to the mailbox 'u@contoso.com'", "New-ManagementRoleAssignment"]),
+    ],
+    ids=["own", "shared", "app"],
+)
+@pytest.mark.parametrize("status", [403, 404])
+def test_whoever_is_denied_a_mailbox_is_told_what_to_change(
+    settings: GraphSettings, reason: str, texts: list[str], status: int
+) -> None:
+    """Exchange says 404 where an account may open shared mailboxes, but not this one."""
+    found = refused(settings, status=status, headers={}, body=error("ErrorSaid"))
+    assert isinstance(found, Refused)
+    told = no_inbox(settings, found) if found.not_found else found
+    assert told.reason == reason
+    assert all(text in told.message for text in (*texts, f"HTTP {status} ErrorSaid"))
+    assert ("authorize again: AUTHORIZE" in told.message) == bool(settings.authorize)
+
+
+TOKEN = "eyJ0eXAi." + "Ab3dEf9hIj-_" * 16
+
+
+@pytest.mark.parametrize(
+    "said",
+    [("x", f"The token {TOKEN} is bad."), (TOKEN, ""), ("x", "a " * 145 + TOKEN), ("x " * 35 + TOKEN, "")],
+    ids=["text", "code", "cut text", "cut code"],
+)
+@pytest.mark.parametrize("status", [401, 403, 404, 429, 500])
+def test_a_token_that_is_sent_back_is_not_told(status: int, said: tuple[str, str]) -> None:
+    assert TOKEN[:8] not in refused(SETTINGS, status=status, headers={}, body=error(*said)).message
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def live(source: ImapSource, anchor: str, into: list[Message]) -> None:
     list(source.listing())
     for window in source.discover("1:0;3;9", known=never):
         into += [item for item in source.fetch(window.refs) if isinstance(item, Message)]
-    list(source.select("uid:2-4", after=""))
+    list(source.select("uid:2-4", after="", cursor="1:5", known=never))
     finish(source, action(1, "Move", phase="copying"), action(2, "Move"))
     source.wait(0.01)
 

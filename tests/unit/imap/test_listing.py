@@ -9,7 +9,7 @@ from mailfetch_fetcher.sources import imap_walk
 from mailfetch_fetcher.sources.base import Listed
 from mailfetch_fetcher.sources.imap import ImapSource
 from tests.servers.imapfake import FakeImap
-from tests.servers.imapfake_calls import messages
+from tests.servers.imapfake_calls import messages, never
 from tests.servers.mailgen import mails, make_mail
 
 Open = Callable[..., ImapSource]
@@ -169,8 +169,9 @@ def test_a_sample_of_little(server: FakeImap, open_source: Open) -> None:
 # ---- what a request names ----
 
 
-def selected(source: ImapSource, wanted: str, after: str = "") -> list[int]:
-    return [ref.uid for window in source.select(wanted, after=after) for ref in window.refs]
+def selected(source: ImapSource, wanted: str, after: str = "", *, cursor: str = "1:99") -> list[int]:
+    windows = source.select(wanted, after=after, cursor=cursor, known=never)
+    return [ref.uid for window in windows for ref in window.refs]
 
 
 def test_uids_of_a_request(server: FakeImap, open_source: Open) -> None:
@@ -190,9 +191,21 @@ def test_days_of_a_request(server: FakeImap, open_source: Open, monkeypatch: pyt
         server.inbox.add(b"Subject: x\r\n\r\n", date=date)
     source = open_source()
     assert selected(source, "since:2024-01-02") == [2, 4]
-    windows = list(source.select("since:2024-01-02", after=""))
+    windows = list(source.select("since:2024-01-02", after="", cursor="1:4", known=never))
     assert [w.cursor for w in windows] == ["1:2", "1:4"]
     assert selected(source, "since:2024-01-02", after=windows[0].cursor) == [4]
+
+
+@pytest.mark.parametrize("wanted", ["uid:1-9", "uid:4-5", "since:2024-01-01"])
+def test_mails_beyond_the_cursor_are_new_and_not_for_a_request(
+    server: FakeImap, open_source: Open, wanted: str
+) -> None:
+    fill(server, [make_mail(n) for n in range(3)])
+    source = open_source()
+    fill(server, [make_mail(n) for n in range(3, 5)])
+    assert max(selected(source, wanted, cursor="1:4"), default=0) == 4
+    assert max(selected(source, wanted, cursor="1:3"), default=3) == 3
+    assert selected(source, wanted, cursor="") == []
 
 
 @pytest.mark.parametrize(
@@ -202,9 +215,9 @@ def test_days_of_a_request(server: FakeImap, open_source: Open, monkeypatch: pyt
 def test_requests_that_are_not_understood(server: FakeImap, open_source: Open, wanted: str) -> None:
     fill(server, [b"x"])
     with pytest.raises(ValueError, match="write uid:5,7-9 or since:2026-01-31"):
-        open_source().select(wanted, after="")
+        open_source().select(wanted, after="", cursor="1:1", known=never)
 
 
 def test_a_request_does_not_go_on_in_another_numbering(open_source: Open) -> None:
     with pytest.raises(ValueError, match="make a new request"):
-        open_source().select("uid:5-9", after="9:7")
+        open_source().select("uid:5-9", after="9:7", cursor="", known=never)

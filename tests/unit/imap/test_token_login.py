@@ -1,12 +1,13 @@
 """Logging in with an access token: as Microsoft, Google and others want it, and what their refusals mean."""
 
+import base64
 from collections.abc import Callable
 
 import pytest
 
 from mailfetch_fetcher.errors import Pace, SourceError
 from mailfetch_fetcher.sources.imap import ImapSource
-from mailfetch_fetcher.sources.sasl import TokenLogin
+from mailfetch_fetcher.sources.sasl import TokenLogin, why_refused
 from tests.servers.imapfake import CUT, FakeImap
 from tests.servers.saslfake import GOOGLE_CHALLENGE
 from tests.unit.imap.conftest import MakeSource
@@ -161,6 +162,13 @@ def test_what_a_refusal_of_microsoft_s_asks_an_administrator_to_do(
         assert text in error.message
 
 
+@pytest.mark.parametrize("flow", ["Delegated", "Application"])
+def test_google_has_no_shared_mailboxes(server: FakeImap, make: Callable[..., ImapSource], flow: str) -> None:
+    server.quirks.tokens.refusal = b"[AUTHENTICATIONFAILED] Invalid credentials (Failure)"
+    error = failure(make(provider="Google", flow=flow, shared_mailbox="billing@example.com"))
+    assert "leave out spec.sharedMailbox and name the mailbox in spec.auth.username" in error.message
+
+
 @pytest.mark.parametrize(
     ("refusal", "seconds"),
     [
@@ -194,6 +202,31 @@ def test_a_mailbox_that_stays_closed_after_the_login(server: FakeImap, make: Cal
     assert (error.reason, error.pace) == ("AuthFailed", Pace.SLOW)
     assert "does not open the mailbox billing@contoso.com" in error.message
     assert "Set-CASMailbox -Identity billing@contoso.com" in error.message
+
+
+@pytest.mark.parametrize("challenge", [b"?", b"[]", b"\xff", 9999 * b"["])
+def test_a_challenge_that_says_nothing(challenge: bytes) -> None:
+    assert why_refused(base64.b64encode(challenge)) == why_refused(challenge) == ""
+
+
+@pytest.mark.parametrize("where", ["refusal", "base64", "challenge", "bye"])
+def test_a_server_that_repeats_the_token(
+    server: FakeImap, make: Callable[..., ImapSource], bearer: Tokens, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    token = 150 * "Ab3dEf9hI-"
+    shown = base64.b64encode(f"auth=Bearer {token}".encode()).decode() if where == "base64" else token
+    monkeypatch.setattr(bearer, "token", lambda **_: token)
+    if where == "challenge":
+        server.quirks.tokens.challenge = {"status": "400", "scope": shown}
+    elif where == "bye":
+        server.quirks.tokens.good = {token: USER}
+        for command in ("LIST", "SELECT", "EXAMINE"):
+            server.quirks.answers[command] = f"* BYE no {shown}\r\n".encode() + CUT
+    else:
+        server.quirks.tokens.refusal = f"no {shown}".encode()
+    message = failure(make()).message
+    assert "…" in message
+    assert shown[:24] not in message
 
 
 def test_a_server_without_a_mechanism_for_tokens(

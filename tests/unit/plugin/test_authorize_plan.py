@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from kubectl_mailfetch.authorize.place import Place
 from kubectl_mailfetch.authorize.plan import Client, Plan, make_plan, read_client
 from kubectl_mailfetch.authorize.words import Granted, check_scopes, refusal
 from kubectl_mailfetch.errors import PluginError
@@ -16,12 +17,15 @@ GOOGLE = {**MICROSOFT, "type": "GoogleOAuth2", "username": "g@example.com"}
 
 
 def plan(
-    protocol: str = "IMAP", auth: dict[str, Any] = MICROSOFT, oauth2: dict[str, Any] | None = None, **spec: Any
+    protocol: str = "IMAP",
+    auth: dict[str, Any] = MICROSOFT,
+    oauth2: dict[str, Any] | None = None,
+    place: Place | None = None,
+    **spec: Any,
 ) -> Plan:
     auth = {**auth, "oauth2": {**auth["oauth2"], **(oauth2 or {})}}
-    return make_plan(
-        connection(spec={"protocol": protocol, "auth": auth, "server": None, **spec}), namespace="helpdesk"
-    )
+    found = connection(spec={"protocol": protocol, "auth": auth, "server": None, **spec})
+    return make_plan(found, place or Place(namespace="helpdesk"))
 
 
 @pytest.mark.parametrize(
@@ -135,6 +139,7 @@ def test_no_refresh_token_is_no_authorization() -> None:
             ["invalid_client, AADSTS7000222: The provided client secret keys are expired.", "new one", "Secret client"],
         ),
         ({"error": "interaction_required", "error_description": "AADSTS53003: Blocked."}, ["Conditional Access"]),
+        ({"error": "x", "error_description": "No: " + "eyJ0eXAiOiJKV1Q" * 9}, ["x, No: …\n"]),
         ({"error": "access_denied"}, ["access_denied\nWhat to do: the permissions were declined"]),
         ({"error": "strange\x1b[31m", "error_description": "x" * 5000}, ["strange [31m"]),
         ({}, ["unknown error"]),

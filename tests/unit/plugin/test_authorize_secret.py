@@ -57,6 +57,25 @@ def test_foreign_secrets_are_refused_unless_asked_for() -> None:
         check_replaceable(present(), plan(), connection=None, overwrite=False)
 
 
+def owned(name: str, uid: str) -> dict[str, Any]:
+    owner = {"apiVersion": "mailfetch.dev/v1alpha1", "kind": "MailConnection", "name": name, "uid": uid}
+    return present(labels=OURS, ownerReferences=[{"apiVersion": "v1", "kind": "Other", "name": "o", "uid": "2"}, owner])
+
+
+@pytest.mark.parametrize("connection", [CONNECTION, None], ids=["saved", "not saved"])
+def test_the_token_of_other_connections_is_only_replaced_when_asked_for(connection: dict[str, Any] | None) -> None:
+    theirs = owned("ceo", "9")
+    with pytest.raises(PluginError, match=r"holds the token of ceo\.(.|\n)*support -n helpdesk --overwrite") as caught:
+        check_replaceable(theirs, plan(), connection=connection, overwrite=False)
+    assert caught.value.code is Exit.USAGE
+    check_replaceable(theirs, plan(), connection=connection, overwrite=True)
+
+
+@pytest.mark.parametrize("uid", ["1", "that of an earlier one"])
+def test_ones_own_token_is_replaced(uid: str) -> None:
+    check_replaceable(owned("support", uid), plan(), connection=CONNECTION, overwrite=False)
+
+
 def test_texts_of_a_secret() -> None:
     data = {"a": base64.b64encode(b"1").decode(), "b": "not base64!", "c": base64.b64encode(b"\xff").decode()}
     assert secret_texts({"data": data, "stringData": {"a": "2", "d": 3}}) == {"a": "2", "d": "3"}

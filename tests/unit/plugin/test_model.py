@@ -9,6 +9,28 @@ def test_the_search_finds_name_description_host_and_users_whatever_the_case(term
     assert matches(connection(spec={"sharedMailbox": "billing@example.com"}), term)
 
 
+@pytest.mark.parametrize(
+    ("protocol", "auth_type", "cloud", "host", "port"),
+    [
+        ("IMAP", "MicrosoftOAuth2", None, "outlook.office365.com", 993),
+        ("POP3", "MicrosoftOAuth2", "China", "partner.outlook.cn", 995),
+        ("IMAP", "GoogleOAuth2", None, "imap.gmail.com", 993),
+        ("MicrosoftGraph", "MicrosoftOAuth2", "USGovernment", "graph.microsoft.us", 443),
+        ("MicrosoftGraph", "MicrosoftOAuth2", "Moon", "", 0),
+        ("IMAP", "MicrosoftOAuth2", "Moon", "", 0),
+        ("IMAP", "Password", None, "", 0),
+    ],
+)
+def test_without_a_server_in_the_spec_it_is_the_providers(
+    protocol: str, auth_type: str, cloud: str | None, host: str, port: int
+) -> None:
+    auth = {"type": auth_type, "username": "u@contoso.com", "oauth2": {"cloud": cloud}}
+    found = connection(spec={"protocol": protocol, "server": None, "auth": auth})
+    assert (found.host, found.port) == (host, port)
+    assert matches(found, host)
+    assert connection(spec={"auth": auth}).host == "imap.example.com"
+
+
 @pytest.mark.parametrize("term", ["helpdesk", "IMAP4", "support-mailbox", "MarkSeen"])
 def test_the_search_does_not_look_elsewhere(term: str) -> None:
     assert not matches(connection(), term)

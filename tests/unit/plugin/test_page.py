@@ -24,6 +24,13 @@ def test_a_closed_gate_says_exactly_how_to_open_it() -> None:
     )
 
 
+def test_the_server_of_a_provider_is_shown() -> None:
+    auth = {"type": "MicrosoftOAuth2", "username": "u@contoso.com"}
+    assert "Server: MicrosoftGraph graph.microsoft.com:443 (TLS)" in text_of(
+        spec={"protocol": "MicrosoftGraph", "server": None, "auth": auth}
+    )
+
+
 def test_an_acknowledgement_of_an_older_epoch_is_pointed_out() -> None:
     text = text_of(status=awaiting(1234, epoch=2), annotations={"mailfetch.dev/acknowledge": "1234"})
     assert "Acknowledged: '1234' does not count under epoch 2" in text

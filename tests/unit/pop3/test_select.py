@@ -1,6 +1,6 @@
 """Where to begin, samples, and what a `refetch` request names."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -18,6 +18,10 @@ def fill(server: FakePop3, count: int = 1) -> None:
     for n in range(count):
         for index, date in enumerate(DATES):
             server.add(b"Subject: %d\r\nDate: %s\r\n\r\nbody" % (n, date), uidl=b"%d.%d" % (index, n))
+
+
+def every(names: Sequence[bytes]) -> list[bool]:
+    return [True] * len(names)
 
 
 def old_names(source: Pop3Source, since: int | None) -> list[bytes]:
@@ -53,7 +57,7 @@ def test_since_for_a_refetch(server: FakePop3, open_source: Make, ledger: Ledger
     source = open_source()
     ledger.download(source)
     for wanted in ("since:2025-02-01", "since:2025-02-01#again"):
-        refs = [ref for window in source.select(wanted, after="") for ref in window.refs]
+        refs = [ref for window in source.select(wanted, after="", cursor="", known=ledger.known) for ref in window.refs]
         assert [ref.key for ref in refs] == ["1.0/1", "2.0/1"]
     items = list(source.fetch(refs))
     assert [item.cursor for item in items] == ["1.0/1", "2.0/1"]
@@ -63,20 +67,31 @@ def test_since_for_a_refetch(server: FakePop3, open_source: Make, ledger: Ledger
 def test_a_refetch_goes_on_where_it_was_even_if_that_mail_is_gone(server: FakePop3, open_source: Make) -> None:
     fill(server, 3)
     source = open_source()
-    (window,) = source.select("since:2025-02-01", after="")
+    (window,) = source.select("since:2025-02-01", after="", cursor="", known=every)
     assert window.cursor == window.refs[-1].key
     server.mails = [mail for mail in server.mails if mail.uidl != b"1.2"]
     source.rest(durable=lambda: True)
-    (rest,) = source.select("since:2025-02-01", after=window.refs[2].key)
+    (rest,) = source.select("since:2025-02-01", after=window.refs[2].key, cursor="", known=every)
     assert window.refs[2].key == "1.2/1"
     assert [ref.key for ref in rest.refs] == [ref.key for ref in window.refs[3:]]
-    assert list(source.select("since:2025-02-01", after=window.cursor)) == []
+    assert list(source.select("since:2025-02-01", after=window.cursor, cursor="", known=every)) == []
+
+
+def test_new_mails_are_not_for_a_refetch(server: FakePop3, open_source: Make, ledger: Ledger) -> None:
+    fill(server)
+    source = open_source()
+    ledger.download(source)
+    source.rest(durable=lambda: True)
+    server.add(b"Date: %s\r\n\r\nnew" % DATES[1], uidl=b"9.9")
+    (window,) = source.select("since:2025-02-01", after="", cursor="", known=ledger.known)
+    assert [ref.key for ref in window.refs] == ["1.0/1", "2.0/1"]
+    assert ledger.download(source) == [b"Date: %s\r\n\r\nnew\r\n" % DATES[1]]
 
 
 @pytest.mark.parametrize("wanted", ["uid:5,7-9", "since:yesterday", "since:2025-02-30", "", "since:2025-2-1"])
 def test_what_cannot_be_selected(open_source: Make, wanted: str) -> None:
     with pytest.raises(ValueError, match="since:"):
-        open_source().select(wanted, after="")
+        open_source().select(wanted, after="", cursor="", known=every)
 
 
 @pytest.mark.parametrize(("count", "expected"), [(0, 0), (3, 3), (8, 8), (20, 8)])

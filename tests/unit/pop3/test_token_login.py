@@ -112,6 +112,21 @@ def test_trouble_that_passes_is_no_bad_token(
     assert bearer.refused == []
 
 
+@pytest.mark.parametrize("where", ["refusal", "challenge"])
+def test_a_server_that_repeats_the_token(
+    server: FakePop3, make: Callable[..., Pop3Source], bearer: Tokens, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    token = 40 * "Ab3dEf9hI-"
+    monkeypatch.setattr(bearer, "token", lambda **_: token)
+    if where == "challenge":
+        server.quirks.tokens.challenge = {"status": "400", "scope": token}
+    else:
+        server.quirks.tokens.refusal = f"no {token}".encode()
+    message = failure(make()).message
+    assert "…" in message
+    assert token[:24] not in message
+
+
 def test_a_server_without_a_mechanism_for_tokens(server: FakePop3, make: Callable[..., Pop3Source]) -> None:
     server.quirks.before_login = ("UIDL", "SASL PLAIN", "USER", "STLS")
     assert "takes no access tokens (it offers PLAIN)" in failure(make()).message

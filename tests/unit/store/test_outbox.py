@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailfetch_fetcher.errors import StoreError
-from mailfetch_fetcher.sources.base import ActionKind, ActionPhase
+from mailfetch_fetcher.sources.base import PERMANENTLY, ActionKind, ActionPhase
 from mailfetch_fetcher.store import outbox
 from mailfetch_fetcher.store.model import Mail, WantedAction
 
@@ -27,6 +27,7 @@ def member(kind: ActionKind = "Move", folder: str = "Done") -> str:
 def test_a_member_reads_as_documented() -> None:
     assert member() == "1700000000/17 00ff Move pending 1706-3 Done"
     assert member("MarkSeen", "") == "1700000000/17 00ff MarkSeen pending 1706-3 "
+    assert member("Delete", PERMANENTLY) == "1700000000/17 00ff Delete pending 1706-3 permanently"
 
 
 @given(folder=st.text(), phase=st.sampled_from(["pending", "copying", "copied"]), same=st.booleans())

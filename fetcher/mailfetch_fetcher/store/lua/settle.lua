@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Removes actions that are done or dropped, with a log line for each that was still there.
 -- KEYS 1 state, 2 outbox, 3 log, 4 gone. ARGV 1 owner, 2 connection, 3 execution, then for each: member, result, step,
--- entry, detail, number in the ledger if the mail was deleted at the server and has a name ('' = no).
+-- entry, detail, number in the ledger if the mail was deleted or moved at the server and has a name ('' = no).
 -- Answers OK or FENCED.
 if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 'FENCED' end
 for p = 4, #ARGV, 6 do
