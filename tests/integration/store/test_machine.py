@@ -52,9 +52,10 @@ from tests.servers.redis import Kind, RedisServer
 EXAMPLES = int(os.environ.get("MAILFETCH_MACHINE_EXAMPLES") or 15)
 SEED = int(os.environ.get("MAILFETCH_SEED") or 1)
 STEPS = 50
-ALWAYS = ("stored", "refetched", "walks", "trimmed", "fenced", "held", "killed")
-EXPECTED = (*ALWAYS, "pruned", "acknowledged", "unproven")
-"""What must have happened in a whole run, or it shows nothing; the rarer with the seed of `make test`."""
+EXPECTED = ("stored", "refetched", "walks", "trimmed", "fenced", "held", "killed", "pruned", "acknowledged", "unproven")
+"""What must have happened in a whole run, or it shows nothing."""
+ROUNDS = 6
+"""Runs until all of it happened: what a seed makes depends on the code too (Hypothesis tries its constants)."""
 ACTIONS = (None, WantedAction(kind="MarkSeen"), WantedAction(kind="Delete"), WantedAction(kind="Move", folder="Done"))
 DELETE = WantedAction(kind="Delete")
 
@@ -266,9 +267,18 @@ def _no_group() -> Iterator[None]:
 def test_random_interleavings(kind: Kind) -> None:
     print(f"MAILFETCH_SEED={SEED} MAILFETCH_MACHINE_EXAMPLES={EXAMPLES}")
     counts: Counter[str] = Counter()
+    for seed in range(SEED, SEED + ROUNDS):
+        _run(kind, seed, counts)
+        if all(counts[what] for what in EXPECTED):
+            break
+    print(dict(counts))
+    assert all(counts[what] for what in EXPECTED), counts
+
+
+def _run(kind: Kind, seed: int, counts: Counter[str]) -> None:
     with RedisServer(kind=kind, appendfsync="always") as running:
 
-        @with_seed(SEED)
+        @with_seed(seed)
         class Machine(StoreMachine):
             server = running
             happened = counts
@@ -285,5 +295,3 @@ def test_random_interleavings(kind: Kind) -> None:
                 suppress_health_check=list(HealthCheck),
             ),
         )
-    print(dict(counts))
-    assert all(counts[what] for what in (ALWAYS if SEED > 1 else EXPECTED)), counts
