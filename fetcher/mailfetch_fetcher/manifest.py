@@ -18,11 +18,13 @@ from mailfetch_fetcher.baseline import since_of
 from mailfetch_fetcher.contract import units
 from mailfetch_fetcher.contract.assignment import Assignment
 from mailfetch_fetcher.contract.identity import mailbox_identity
-from mailfetch_fetcher.contract.secrets import file_name
+from mailfetch_fetcher.contract.secrets import file_name, references
 from mailfetch_fetcher.contract.spec import Spec, parse_spec, unsupported
 
 _Value = TypeVar("_Value")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_SECRET = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+_KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}")
 _STREAM = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?")
 REQUESTS = ("refetch", "resume-actions")
 _LONGEST_NAME = 52
@@ -118,6 +120,12 @@ def check(spec: Spec) -> None:
         _check_password(spec)
     else:
         _check_oauth2(spec)
+    for name, key in references(spec):
+        if not _SECRET.fullmatch(name) or not _KEY.fullmatch(key) or key.startswith(".."):
+            raise ValueError(
+                f"the spec names the key '{key}' of a Secret '{name}': names of Secrets are of lower-case letters, "
+                "digits, '-' and '.', keys of letters, digits, '-', '_' and '.'"
+            )
     if spec.queue.stream and not _STREAM.fullmatch(spec.queue.stream):
         raise ValueError("spec.queue.stream must be of lower-case letters, digits, '-' and '.'")
     _check_after_download(spec)

@@ -115,11 +115,13 @@ def _setting(args: argparse.Namespace) -> Iterator[_Setting]:
 
 
 def _link_secrets(connections: Iterable[Assignment], *, directory: Path, laid: Path) -> None:
-    """What `--secrets` has goes before what the file has; what neither has may still come there."""
-    for secret in {name for a in connections for name, _ in references(a.spec)}:
-        if (directory / secret).is_dir() or not (laid / secret).exists():
-            shutil.rmtree(laid / secret, ignore_errors=True)
-            (laid / secret).symlink_to(directory / secret)
+    """Key by key: what `--secrets` has goes before what the file has; what neither has may still come there."""
+    for secret, key in {ref for a in connections for ref in references(a.spec)}:
+        there, here = directory / secret / key, laid / secret / key
+        if there.exists() or not here.exists():
+            here.parent.mkdir(mode=0o700, exist_ok=True)
+            here.unlink(missing_ok=True)
+            here.symlink_to(there)
 
 
 def _examine(setting: _Setting) -> list[ProbeResult]:

@@ -2,7 +2,7 @@
 
 import re
 
-_LIKE_A_TOKEN = re.compile(r"[A-Za-z0-9+/_=.~%\\-]{50,}")
+_LIKE_A_TOKEN = re.compile(r"[A-Za-z0-9+/_=.~%\\!*$-]{50,}")
 
 
 def without_credentials(text: str) -> str:

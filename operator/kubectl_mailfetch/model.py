@@ -211,7 +211,7 @@ def moment(value: object) -> datetime | None:
         return None
 
 
-_LIKE_A_TOKEN = re.compile(r"[A-Za-z0-9+/_=.~-]{50,}")
+_LIKE_A_TOKEN = re.compile(r"[A-Za-z0-9+/_=.~%\\!*$-]{50,}")
 
 
 def said(value: object) -> str:

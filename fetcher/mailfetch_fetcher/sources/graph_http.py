@@ -104,7 +104,7 @@ class GraphHttp:
         """
         with self._answer("GET", path, prefer=_IMMUTABLE) as answer:
             length = answer.headers.get("Content-Length", "")
-            if not length.isdigit() and "chunked" not in answer.headers.get("Transfer-Encoding", "").lower():
+            if not length.isdigit() and "Transfer-Encoding" not in answer.headers:
                 raise errors.odd(
                     self._settings, "does not tell where a mail ends, so that a cut one would not be noticed"
                 )
@@ -208,6 +208,9 @@ class GraphHttp:
     def _pieces(self, answer: requests.Response, most: int | None) -> Iterator[bytes]:
         """The body as it comes: to wait until a piece is full would be no sign of life where it comes slowly."""
         length = 0
+        # Anything else is not taken apart by http.client, and would be stored with what is around it.
+        if answer.headers.get("Transfer-Encoding", "chunked").strip().lower() != "chunked":
+            raise errors.odd(self._settings, "sends a body in a form that nobody asked for (Transfer-Encoding)")
         try:
             while piece := answer.raw.read1(_PIECE, decode_content=True):
                 self._alive()

@@ -80,4 +80,4 @@ def _write(entry: Entry) -> str:
 
 def _read(cursor: str) -> tuple[int, str]:
     second, _, key = cursor.partition(" ")
-    return int(second or 0), key
+    return (int(second), key) if second.isdecimal() else (0, "")

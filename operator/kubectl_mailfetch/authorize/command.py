@@ -125,8 +125,8 @@ def authorize_locally(options: Options, desk: Desk) -> None:
     plan = _plan(Connection(documents.find_connection(given, options.name, path=options.file)), options)
     folder = Folder(options.secrets)
     texts = folder.read(plan.client_secret)
-    if texts is None and (secret := documents.find_secret(given, plan.client_secret)):
-        texts = secret_texts(secret)
+    if secret := documents.find_secret(given, plan.client_secret):
+        texts = secret_texts(secret) | (texts or {})  # the fetcher reads them so, too
     client = read_client(texts, plan)
     file = folder.prepare(plan.token_secret, plan.token_key)
     granted = _grant(plan, client, options, desk)

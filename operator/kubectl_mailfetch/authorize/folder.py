@@ -1,5 +1,6 @@
 """Secrets as files `DIR/SECRET/KEY`, as `mailfetch-fetcher run --secrets DIR` reads them where there is no cluster."""
 
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -42,6 +43,8 @@ class Folder:
         file = self._place(secret, key)
         try:
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if file.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "it is a directory")
             with tempfile.NamedTemporaryFile(dir=file.parent, prefix="."):
                 return file
         except OSError as e:
@@ -56,9 +59,13 @@ class Folder:
         file = self._place(secret, key)
         try:
             number, name = tempfile.mkstemp(dir=file.parent, prefix=".")  # with mode 0600
-            with open(number, "w", encoding="utf-8") as new:
-                new.write(text)
-            os.replace(name, file)
+            try:
+                with open(number, "w", encoding="utf-8") as new:
+                    new.write(text)
+                os.replace(name, file)
+            except BaseException:
+                os.unlink(name)
+                raise
         except OSError as e:
             raise _unwritable(file, e) from e
 

@@ -96,3 +96,29 @@ def test_authorized_without_a_cluster(
     done = run(manifest, providers, server, "--secrets", str(folder))
     assert done.returncode == 0, done.stdout + done.stderr
     assert server.client().xlen("mail:{default/support}:queue") == 3
+
+
+def test_secrets_are_completed_key_by_key(providers: Providers, server: RedisServer, tmp_path: Path) -> None:
+    """Client and token stand in one Secret of the file; the directory has a better token, and that alone."""
+    mailbox = providers.microsoft()
+    mailbox.dovecot.fill(mailbox.address, mailgen.mails(3))
+    spec = mailbox.spec()
+    for ref in ("clientSecretRef", "tokenSecretRef"):
+        spec["auth"]["oauth2"][ref] = {"name": "both"}
+    secrets = {
+        "both": {**mailbox.client, "refresh-token": "an old one"},
+        "ca": {"ca.crt": mailbox.dovecot.certificates.ca.read_text()},
+    }
+    documents = [
+        {"kind": "MailConnection", "metadata": {"name": "support"}, "spec": spec},
+        *({"kind": "Secret", "metadata": {"name": n}, "stringData": s} for n, s in secrets.items()),
+    ]
+    (tmp_path / "manifest.yaml").write_text("\n---\n".join(map(json.dumps, documents)))
+    token = tmp_path / "secrets/both/refresh-token"
+    token.parent.mkdir(parents=True)  # and nothing in it: what the file has holds
+    arguments = (tmp_path / "manifest.yaml", providers, server, "--secrets", str(tmp_path / "secrets"))
+    assert "AADSTS" in (said := run(*arguments)).stdout + said.stderr
+    token.write_text(mailbox.refresh_token)
+    done = run(*arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert server.client().xlen("mail:{default/support}:queue") == 3

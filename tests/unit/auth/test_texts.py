@@ -12,6 +12,7 @@ from tests.unit.auth.test_failures import NOW
 
 GOOGLE = "ya29." + 16 * "Ab3dEf9hI_"
 MICROSOFT = "eyJ0" + 150 * "Ab3dEf9hI-"
+PERSONAL = "M.C559_BAY.0.U.-" + 12 * "rGp58WAmdX3!a5I*Tq" + "$$"
 OPAQUE = "EwB4" + 30 * "Ab3/Ef9hIjKlMn+pQrStUvWxYz0123456789=="
 
 
@@ -21,7 +22,7 @@ def piece(text: str, secret: str, *, length: int = 24) -> str:
     return next((part for part in found if part in text), "")
 
 
-@pytest.mark.parametrize("token", [GOOGLE, MICROSOFT, OPAQUE])
+@pytest.mark.parametrize("token", [GOOGLE, MICROSOFT, PERSONAL, OPAQUE])
 @pytest.mark.parametrize(
     "form",
     [

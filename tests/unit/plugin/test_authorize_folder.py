@@ -49,6 +49,14 @@ def test_what_cannot_be_written_is_told_before_anybody_signs_in(tmp_path: Path) 
         assert caught.value.code is Exit.USAGE
 
 
+def test_nothing_secret_is_left_of_what_could_not_be_written(tmp_path: Path) -> None:
+    (tmp_path / "token/key").mkdir(parents=True)
+    for act in (Folder.prepare, lambda f, s, k: f.write(s, k, "secret")):
+        with pytest.raises(PluginError, match="cannot write"):
+            act(Folder(str(tmp_path)), "token", "key")
+    assert [path.name for path in (tmp_path / "token").iterdir()] == ["key"]
+
+
 @pytest.mark.parametrize(("secret", "key"), [("../token", "key"), ("token", "a/b"), ("..", "key")])
 def test_names_do_not_lead_out_of_the_directory(tmp_path: Path, secret: str, key: str) -> None:
     with pytest.raises(PluginError, match="is not the name of a Secret or of a key"):

@@ -1,6 +1,8 @@
 import pytest
 
+from kubectl_mailfetch import model
 from kubectl_mailfetch.model import Connection, matches, moment, plain
+from mailfetch_fetcher import texts
 from tests.unit.plugin.samples import connection
 
 
@@ -76,3 +78,8 @@ def test_a_time_that_cannot_be_read_is_no_time() -> None:
     assert moment("soon") is None
     assert moment(None) is None
     assert moment("2026-01-31T08:15:00Z") is not None
+
+
+def test_what_may_be_a_token_is_what_the_fetcher_takes_for_one() -> None:
+    """Written twice, as the plugin must not load the fetcher."""
+    assert model._LIKE_A_TOKEN.pattern == texts._LIKE_A_TOKEN.pattern
