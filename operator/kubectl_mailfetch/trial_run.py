@@ -120,11 +120,12 @@ def _removed_at_the_end(cluster: Workshop, trial: Trial) -> Iterator[None]:
     try:
         yield
     finally:
-        again = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would leave it there
+        before[signal.SIGINT] = signal.getsignal(signal.SIGINT)
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)  # a second one would leave it there
         try:
             _remove(cluster, trial)
         finally:
-            signal.signal(signal.SIGINT, again)
             for number, handler in before.items():
                 signal.signal(number, handler)
 

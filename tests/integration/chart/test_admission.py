@@ -119,6 +119,14 @@ def test_only_an_approver_acknowledges(guarded: Api, connection: str) -> None:
     assert ACKNOWLEDGE in _annotate(guarded, connection, EDITOR, acknowledge="1234")
 
 
+@pytest.mark.parametrize(("annotation", "value"), [("refetch", "since:1970-01-01"), ("resume-actions", "7")])
+def test_only_an_approver_asks_for_old_mails_or_lets_deleting_go_on(guarded: Api, annotation: str, value: str) -> None:
+    name = f"asks-{annotation}"
+    guarded.create(_connection(name, {ENABLE: "true"}), APPROVER)
+    assert annotation in _annotate(guarded, name, EDITOR, **{annotation: value})
+    assert _annotate(guarded, name, APPROVER, **{annotation: value}) == ""
+
+
 def test_nobody_creates_an_enabled_one_without_the_right(guarded: Api) -> None:
     tried = guarded.create(_connection("new", {ENABLE: "true", ACKNOWLEDGE: "any"}), EDITOR, check=False)
     assert tried.returncode != 0
@@ -128,7 +136,7 @@ def test_nobody_creates_an_enabled_one_without_the_right(guarded: Api) -> None:
 
 def test_everybody_disables_and_works_on(guarded: Api, enabled: str) -> None:
     """An editor changes what was not approved, asks for a test, disables in both ways, but does not enable again."""
-    assert _annotate(guarded, enabled, EDITOR, test="r1", fetch="r1", refetch="quarantined") == ""
+    assert _annotate(guarded, enabled, EDITOR, test="r1", fetch="r1", refetch="quarantined#2") == ""
     harmless = {"description": "x", "schedule": {"interval": "5m"}, "approval": {"maxMessages": 5}, "suspend": True}
     assert _patch(guarded, enabled, EDITOR, {"spec": harmless}) == ""
     assert _annotate(guarded, enabled, EDITOR, enable="false") == ""
@@ -158,6 +166,7 @@ def test_the_limit_is_not_a_way_around(guarded: Api, limit: dict[str, Any]) -> N
         ({"folder": "Archive"}, "spec.folder"),
         ({"sharedMailbox": "boss@example.com"}, "spec.sharedMailbox"),
         ({"backlog": {"startFrom": "Now"}}, "spec.backlog"),
+        ({"afterDownload": {"action": "Delete"}}, "spec.afterDownload"),
         ({"protocol": "POP3", "sharedMailbox": None, "folder": None}, "spec.protocol"),
     ],
     ids=lambda x: x if isinstance(x, str) else None,

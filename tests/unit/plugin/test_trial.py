@@ -2,13 +2,15 @@
 
 import base64
 import json
+import os
+import signal
 from typing import Any
 
 import pytest
 
 from kubectl_mailfetch.errors import Exit, PluginError
 from kubectl_mailfetch.trial import CLIENT_KEYS, Image, Trial, build_job, build_secret, references, with_defaults
-from kubectl_mailfetch.trial_run import read_pod
+from kubectl_mailfetch.trial_run import read_pod, run_trial
 from mailfetch_fetcher.contract import assignment, probe, secrets
 from mailfetch_fetcher.contract.spec import parse_spec
 from mailfetch_operator import model, names
@@ -140,3 +142,40 @@ def test_a_pod_that_will_never_tell_ends_the_test(found: dict[str, Any], words: 
     with pytest.raises(PluginError, match=words) as caught:
         read_pod(found)
     assert caught.value.code is Exit.ERROR
+
+
+class Impatient:
+    """A cluster whose user sends the signal again while things are removed."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        self.number = number
+        self.there: list[str] = []
+
+    def create(self, made: Any, *, plural: str) -> Any:
+        self.there.append(plural)
+        return made | {"metadata": made["metadata"] | {"uid": "1"}}
+
+    def read(self, version: str, namespace: str, url: str, *, what: str, **params: str) -> Any:
+        os.kill(os.getpid(), self.number)
+        return {"items": []}
+
+    def delete(self, version: str, namespace: str, url: str, *, what: str) -> None:
+        os.kill(os.getpid(), self.number)
+        self.there.remove(url.partition("/")[0])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_second_signal_does_not_keep_the_password_there(number: signal.Signals) -> None:
+    cluster: Any = Impatient(number)
+    before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    with pytest.raises((SystemExit, KeyboardInterrupt)):
+        run_trial(
+            cluster,
+            manifest("support", spec=SPEC),
+            image=image(),
+            values={PASSWORD: b"secret"},
+            pause=lambda: True,
+            timeout=1,
+        )
+    assert cluster.there == []
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
