@@ -7,6 +7,7 @@ import pytest
 
 from mailfetch_fetcher.errors import Fenced, StoreError
 from mailfetch_fetcher.sources.base import Outcome
+from mailfetch_fetcher.store import scripts
 from mailfetch_fetcher.store.link import Link
 from mailfetch_fetcher.store.mailbox import Mailbox
 from mailfetch_fetcher.store.model import LogLine, QueuePolicy
@@ -163,6 +164,117 @@ def test_a_queue_of_marked_mails_says_whom_it_waits_for(store: Store) -> None:
     with pytest.raises(StoreError, match="wait for people, as consumers marked them") as failure:
         mailbox.commit(batch(mail(51)))
     assert failure.value.reason == "QueueFull"
+
+
+def mark_all(store: Store, count: int, *, ack: bool = True) -> None:
+    """So many mails of another fetcher, which a consumer marked."""
+    pipeline = store.client.pipeline()
+    for i in range(count):
+        pipeline.xadd(STREAM.queue, {"id": f"m{i}", "uid": "0", "connection": "inbox", "raw": "x"})
+    for entry in pipeline.execute():
+        pipeline.hset(STREAM.marks, entry, "Failed")
+    pipeline.execute()
+    read(store, count + 100, ack=ack)
+
+
+@pytest.mark.parametrize("marked", [999, 1000, 1001, 10_500])
+def test_any_number_of_marked_entries_holds_nothing(store: Store, marked: int) -> None:
+    mailbox = filled(store, [1])
+    mark_all(store, marked)
+    mailbox.commit(batch(*(mail(uid, action=None) for uid in range(2, 60))))
+    read(store, 58)
+    mark = store.ids()[-30]
+    store.client.hset(STREAM.marks, mark, "Filtered")
+    assert mailbox.trim() == 58
+    assert store.client.xlen(STREAM.queue) == marked + 1
+    assert mailbox.trim() == 0
+
+
+def test_any_number_of_marked_entries_makes_room(store: Store) -> None:
+    policy = QueuePolicy(consumer_groups=("tickets",), max_length=10_510)  # kept for days otherwise
+    mailbox = filled(store, [1], policy=policy)
+    mark_all(store, 10_500)
+    mailbox.commit(batch(*(mail(uid, action=None) for uid in range(2, 11))))
+    mailbox.commit(batch(mail(11, action=None)))
+    assert store.client.xlen(STREAM.queue) == 10_510
+    with pytest.raises(StoreError, match=r"consumer group tickets, and what consumers marked waits for people"):
+        mailbox.commit(batch(mail(12, action=None)))
+    read(store, 10)
+    mailbox = store.opened(policy=policy)
+    mailbox.commit(batch(mail(12, action=None), mail(13, action=None)))
+    assert store.client.xlen(STREAM.queue) == 10_502
+    for entry in read(store, 2):
+        store.client.hset(STREAM.marks, entry, "Failed")
+    with pytest.raises(StoreError, match="the oldest entries still wait for people, as consumers marked them"):
+        mailbox.commit(batch(*(mail(uid) for uid in range(14, 30))))
+
+
+def test_any_number_of_marked_entries_whose_actions_wait_holds_nothing(store: Store) -> None:
+    mailbox = filled(store, [1])
+    mark_all(store, 10_500)
+    members = {f"1/{i} ff Delete pending {entry} ": i for i, entry in enumerate(store.ids())}
+    store.client.zadd(KEYS.outbox, members)
+    store.client.hset(STREAM.marks, store.ids()[0], "Failed")
+    mailbox.commit(batch(mail(2, action=None), mail(3), mail(4, action=None)))
+    read(store, 3)
+    assert mailbox.trim() == 1  # the third waits for its own action
+    assert store.client.xlen(STREAM.queue) == 10_503
+
+
+def test_the_bodies_of_marked_entries_are_not_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else each look of each round drags them through the script."""
+    mailbox = filled(store, [1])
+    mark_all(store, 300)
+    mailbox.commit(batch(mail(2, action=None)))
+    looks = count_looks(monkeypatch)
+    assert mailbox.trim() == 1  # the first one: the second is not read yet
+    assert len(looks) == 2
+
+
+def count_looks(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """The commands with which the script is sent."""
+    sent: list[tuple[Any, ...]] = []
+    call = Link.call
+
+    def spy(link: Link, *command: Any) -> Any:
+        if command[0] == "EVAL" and command[1] == scripts.TRIM:
+            sent.append(command)
+        return call(link, *command)
+
+    monkeypatch.setattr(Link, "call", spy)
+    return sent
+
+
+def test_marks_that_are_no_ids_are_passed_over(store: Store) -> None:
+    mailbox = filled(store, range(1, 4))
+    read(store, 3)
+    most = str((1 << 64) - 1)
+    for word in (b"\xff", b"no id", b"0-0", f"{most}-{most}", f"{most}0-1", "5"):
+        store.client.hset(STREAM.marks, word, "Failed")
+    assert mailbox.trim() == 3
+
+
+def test_a_mark_that_goes_meanwhile_holds_until_the_next_call(store: Store) -> None:
+    """What its action needs was not looked for in this call."""
+    mailbox = filled(store, [1])
+    mailbox.commit(batch(mail(2)))
+    read(store, 2)
+    store.client.hset(STREAM.marks, store.ids()[1], "Failed")
+    link = ForgivingLink(parse_target(store.url, ca_file=None))
+    assert trim_queue(link, keys=KEYS, owner=store.state()["owner"], policy=AT_ONCE).removed == 1
+    assert uids(store) == [2]
+    assert mailbox.trim() == 0  # it waits for its action
+    link.close()
+
+
+class ForgivingLink(Link):
+    """Somebody removes the marks while it works."""
+
+    def call(self, *command: Any) -> Any:
+        reply = super().call(*command)
+        if command[:2] == ("HKEYS", STREAM.connections):
+            super().call("DEL", STREAM.marks)
+        return reply
 
 
 def test_hundreds_go_in_one_call(store: Store) -> None:

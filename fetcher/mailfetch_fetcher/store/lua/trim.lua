@@ -3,8 +3,10 @@
 -- KEYS 1 state, 2 queue, 3 log, 4 connections, 5 marks, then the outbox of each connection of the stream.
 -- ARGV 1 owner, 2 and 3 entries of this time or before are old (in ms, and as `committed` has it: ids stay ahead for long
 --      after a clock that jumped), 4 the same for log lines in ms, 5 most log lines, 6 entries to remove whatever their age,
---      7 start of the look (an id, or '(' and the last one seen), 8 entries to look at,
---      then the name of each connection, in the order of KEYS.
+--      7 start of the look ('-', or '(' and an id), 8 entries to look at, 9 number of connections, then for each, in the
+--      order of KEYS, its name, then for each where its outbox is looked at from: members of lower scores are about marked
+--      entries; then where to stop: '(' and the id of each marked entry behind the start, which is passed over without
+--      reading it, or of some of them; at the end '+' if these are all.
 -- Answers {FENCED} {CHANGED} {NOGROUP} {MISSING, group} or {OK, next start or '', who still needs the oldest entry left,
 --      id, blob key or '' …}: the removed ones.
 if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return {'FENCED'} end
@@ -12,8 +14,9 @@ if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return {'FENCED'} end
 redis.call('XTRIM', KEYS[3], 'MINID', '~', ARGV[4] .. '-0')
 redis.call('XTRIM', KEYS[3], 'MAXLEN', '~', ARGV[5])
 
+local connections = tonumber(ARGV[9])
 local known = {}
-for i = 9, #ARGV do known[ARGV[i]] = true end
+for i = 1, connections do known[ARGV[9 + i]] = true end
 local registered = redis.call('HGETALL', KEYS[4])
 local groups = {}
 for i = 1, #registered, 2 do
@@ -52,45 +55,54 @@ for group, found in pairs(groups) do
   if not found then return {'MISSING', group} end
 end
 -- A marked entry is not removed anyhow (below), so what waits for it holds nothing else.
-local function oldest_unmarked(outbox)
+local function oldest_needed(outbox, score)
   local id
-  for start = 0, 9900, 100 do
-    local members = redis.call('ZRANGE', outbox, start, start + 99)
-    for _, member in ipairs(members) do
-      id = string.match(member, '^%S+ %S+ %S+ %S+ (%S+)')
-      if redis.call('HEXISTS', KEYS[5], id) == 0 then return id end
-    end
-    if #members < 100 then return nil end
+  local members = redis.call('ZRANGE', outbox, score, '+inf', 'BYSCORE', 'LIMIT', 0, 100)
+  for _, member in ipairs(members) do
+    id = string.match(member, '^%S+ %S+ %S+ %S+ (%S+)')
+    if redis.call('HEXISTS', KEYS[5], id) == 0 then return id end
   end
-  return id
+  if #members == 100 then return id end -- so many were marked just now: the next call looks further
 end
-for i = 6, #KEYS do
-  local oldest = oldest_unmarked(KEYS[i])
-  if oldest then keep(parse(oldest), 'after-download actions of connection ' .. ARGV[i + 3]) end
+for i = 1, connections do
+  local oldest = oldest_needed(KEYS[5 + i], ARGV[9 + connections + i])
+  if oldest then keep(parse(oldest), 'after-download actions of connection ' .. ARGV[9 + i]) end
 end
 
-local forced = tonumber(ARGV[6])
-local looked = redis.call('XRANGE', KEYS[2], ARGV[7], '+', 'COUNT', ARGV[8])
+local forced, left = tonumber(ARGV[6]), tonumber(ARGV[8])
 local answer = {'OK', '', holder}
-for _, entry in ipairs(looked) do
-  local id, fields = entry[1], {}
-  for i = 1, #entry[2], 2 do fields[entry[2][i]] = entry[2][i + 1] end
-  local old = parse(id)[1] <= tonumber(ARGV[2]) or (fields.committed and fields.committed <= ARGV[3])
-  if not less(parse(id), bound) then return answer end
-  if not old and (#answer - 3) / 2 >= forced then return answer end
+local function is_old(id, fields)
+  return parse(id)[1] <= tonumber(ARGV[2]) or (fields.committed and fields.committed <= ARGV[3])
+end
+local function remove(id, body) -- answers whether the look goes on
+  local fields = {}
+  for i = 1, #body, 2 do fields[body[i]] = body[i + 1] end
+  if not less(parse(id), bound) then return false end
+  if not is_old(id, fields) and (#answer - 3) / 2 >= forced then return false end
   if redis.call('HEXISTS', KEYS[5], id) == 0 then -- a marked entry waits for people
     redis.call('XDEL', KEYS[2], id)
     answer[#answer + 1] = id
     answer[#answer + 1] = fields.blob or ''
   end
+  return true
 end
-if #looked == tonumber(ARGV[8]) then
-  answer[2] = '(' .. looked[#looked][1]
-elseif redis.call('XLEN', KEYS[2]) > 0 then -- everything was looked at: what is left is marked
-  answer[3] = 'people, as consumers marked them (kubectl mailfetch queue)'
+local function look() -- answers where the next look starts; '' if there is nothing more to look at
+  local start = ARGV[7]
+  for i = 10 + 2 * connections, #ARGV do
+    local looked = redis.call('XRANGE', KEYS[2], start, ARGV[i], 'COUNT', left)
+    for _, entry in ipairs(looked) do
+      if not remove(entry[1], entry[2]) then return '' end
+    end
+    left = left - #looked
+    if left == 0 then return '(' .. looked[#looked][1] end
+    start = ARGV[i]
+  end
+  if start ~= '+' then return start end
+  if redis.call('XLEN', KEYS[2]) > 0 then -- everything was looked at: what is left is marked
+    answer[3] = 'people, as consumers marked them (kubectl mailfetch queue)'
+  end
+  return ''
 end
-if forced > 0 then -- the bodies that were looked at still fill the memory that was to be freed
-  looked = nil
-  collectgarbage()
-end
+answer[2] = look()
+if forced > 0 then collectgarbage() end -- the bodies that were looked at still fill the memory that was to be freed
 return answer
