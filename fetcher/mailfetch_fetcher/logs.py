@@ -51,4 +51,5 @@ def set_up(*, plain: bool = False, level: int = logging.INFO) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # it warns with whole URLs; what is wrong we tell ourselves
     logging.getLogger("mailfetch_fetcher").setLevel(level)

@@ -1,12 +1,15 @@
 """How a body travels: what is not taken apart on the way must not be taken for the mail."""
 
+import logging
 import socket
 import ssl
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from mailfetch_fetcher import logs
 from mailfetch_fetcher.errors import SourceError
 from mailfetch_fetcher.sources.graph_http import GraphHttp
 from mailfetch_fetcher.sources.graph_settings import GraphSettings
@@ -20,6 +23,18 @@ CHUNKED = b"%x\r\n%b\r\n0\r\n\r\n" % (len(MAIL), MAIL)
 class _Bearer:
     def token(self, *, refused: str = "", claims: str = "") -> str:
         return "token"
+
+
+@pytest.fixture
+def logged(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
+    """What the fetcher writes into its log."""
+    root, library = logging.getLogger(), logging.getLogger("urllib3")
+    before = root.handlers[:], root.level, library.level
+    logs.set_up()
+    yield lambda: capsys.readouterr().err
+    root.handlers[:] = before[0]
+    root.setLevel(before[1])
+    library.setLevel(before[2])
 
 
 def _download(folder: Path, headers: str, body: bytes) -> bytes:
@@ -56,3 +71,9 @@ def test_a_body_that_is_taken_apart(tmp_path: Path, headers: str) -> None:
 def test_a_body_in_a_form_that_nobody_asked_for(tmp_path: Path, headers: str) -> None:
     with pytest.raises(SourceError, match=r"Transfer-Encoding"):
         _download(tmp_path, headers, CHUNKED)
+
+
+def test_headers_that_are_cut_are_told_without_addresses(tmp_path: Path, logged: Callable[[], str]) -> None:
+    with pytest.raises(SourceError, match="does not tell where a mail ends"):
+        _download(tmp_path, "Date: x\r\nContent-Le", b"")
+    assert logged() == ""
