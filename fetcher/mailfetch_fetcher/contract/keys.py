@@ -52,9 +52,9 @@ class StreamKeys:
         """String: a body that is too large for an entry."""
         return f"{self.prefix}:blob:{blob_id}"
 
-    def requeued(self, copy_id: str) -> str:
-        """String with a TTL: the entry that a copy got, so that a request that is sent again is recognised."""
-        return f"{self.prefix}:requeued:{copy_id}"
+    def requeued(self, name: str) -> str:
+        """String with a TTL: the entry of a copy, by the copy's id or the old entry: a repeated request is recognised."""
+        return f"{self.prefix}:requeued:{name}"
 
     def connection(self, name: str) -> "ConnectionKeys":
         """The keys of one connection on this stream."""

@@ -11,7 +11,7 @@ from mailfetch_fetcher.tools.opened import ENTRIES, LINES, Opened, fields_of, te
 from mailfetch_fetcher.tools.overview import read_overview
 from mailfetch_fetcher.tools.queue import walk
 
-_MOST = 3
+_MOST = 5
 """Reasons that are told."""
 
 
@@ -52,6 +52,8 @@ def purge_refs(streams: Sequence[Opened], refs: Sequence[str], *, dry_run: bool)
 
 def purge_queue(streams: Sequence[Opened], *, wanted: Filter, dry_run: bool) -> Purged:
     """Removes the mails that a filter means, except (unless it names their state) those that somebody still needs.
+
+    People still need what a consumer put aside: it waits for them.
 
     Raises:
         StoreError: Redis refuses, or the link failed; begin again.
@@ -100,6 +102,9 @@ def why_kept(mail: Mail, needed: dict[str, str]) -> str:
         return f"not yet delivered to consumer group {mail.waits}" if mail.waits else "not delivered to anybody"
     if mail.entry in needed:
         return f"needed by an after-download action of connection {needed[mail.entry]}"
+    if mail.verdict.state != "Done":
+        state = mail.verdict.state
+        return f"{state}, waiting for people (--state {state.lower()} removes them)"
     return ""
 
 

@@ -13,32 +13,38 @@ from mailfetch_fetcher.tools.find import find_all, only
 from mailfetch_fetcher.tools.model import Ambiguous, Copied, Mail, NoSuchMail, Refused, Requeued
 from mailfetch_fetcher.tools.opened import Opened, text
 
-REMEMBERED_MS = 3_600_000
-"""How long a request is recognised that is sent again."""
+REMEMBERED_MS = 86_400_000
+"""How long it is known that a request was carried out, and that an entry has a copy."""
 TRIES = 3
 
 
 def requeue(streams: Sequence[Opened], refs: Sequence[str], *, now: Callable[[], datetime]) -> Requeued:
-    """Requeues what may be.
+    """Requeues what may be; what became of each mail is always told, as saying it again would make a second copy.
 
     Raises:
-        StoreError: Redis refuses, or cannot be reached; mails before this one are requeued.
+        StoreError: Redis refuses, or cannot be reached; nothing was requeued.
     """
     done: list[Copied] = []
     no: list[Refused] = []
+    lost = ""
     for ref, found in find_all(streams, refs).items():
+        if lost:
+            no.append(Refused(ref=ref, reason=f"not tried, as {lost}"))
+            continue
         try:
             opened, mail = only(ref, found)
-        except (NoSuchMail, Ambiguous) as e:
+            done.append(_copy(opened, mail, committed=rfc3339(now())))
+        except (NoSuchMail, Ambiguous, _Refusal) as e:
             no.append(Refused(ref=ref, reason=str(e)))
-            continue
-        reason = why_not(mail)
-        copied = None if reason else _copy(opened, mail, committed=rfc3339(now()))
-        if copied:
-            done.append(copied)
-        else:
-            no.append(Refused(ref=ref, reason=reason or "it left the queue meanwhile"))
+        except StoreError as e:
+            lost = e.message if opened.lost else ""
+            doubt = "nobody knows whether it was (see kubectl mailfetch queue before you try again): " if lost else ""
+            no.append(Refused(ref=ref, reason=doubt + e.message))
     return Requeued(requeued=done, refused=no)
+
+
+class _Refusal(Exception):
+    """This mail is not requeued; the text says why."""
 
 
 def why_not(mail: Mail) -> str:
@@ -60,18 +66,21 @@ def why_not(mail: Mail) -> str:
     return ""
 
 
-def _copy(opened: Opened, mail: Mail, *, committed: str) -> Copied | None:
-    """The copy; None if the mail is not there any more. After a lost link the same request is sent again.
+def _copy(opened: Opened, mail: Mail, *, committed: str) -> Copied:
+    """The copy. After a lost link the same request is sent again.
 
     Raises:
+        _Refusal: this mail may not be requeued, or cannot.
         StoreError: nothing was changed, or (a lost link) it may have been.
     """
-    keys, blob = opened.keys, mail.fields.get("blob", "")
+    if reason := why_not(mail):
+        raise _Refusal(reason)
+    keys, blob, old_id = opened.keys, mail.fields.get("blob", ""), mail.fields["id"]
     connection = keys.connection(mail.fields.get("connection", ""))
-    new_id = f"{mail.fields['id'].partition('~')[0]}~{secrets.token_hex(4)}"
+    new_id = f"{old_id.partition('~')[0]}~{secrets.token_hex(4)}"
     blob_id = secrets.token_hex(16)
-    names = [keys.queue, keys.marks, keys.log, keys.blobs, keys.requeued(new_id), connection.outbox, connection.state]
-    names += [blob, keys.blob(blob_id)] if blob else []
+    names = [keys.queue, keys.marks, keys.log, keys.blobs, keys.requeued(new_id), keys.requeued(mail.entry)]
+    names += [connection.outbox, connection.state, *([blob, keys.blob(blob_id)] if blob else [])]
     args = [mail.entry, connection.name, new_id, blob_id, committed, DELIVERIES, REMEMBERED_MS]
     for left in reversed(range(TRIES)):
         try:
@@ -81,9 +90,11 @@ def _copy(opened: Opened, mail: Mail, *, committed: str) -> Copied | None:
             if not left or not opened.lost:
                 raise
     if kind in ("OK", "DONE"):
-        return Copied(entry=mail.entry, new_entry=rest[0], id=mail.fields["id"], new_id=new_id)
+        return Copied(entry=mail.entry, new_entry=rest[0], id=old_id, new_id=new_id)
     if kind == "FAILED":
-        raise refused(rest[0], doing=f"requeueing {mail.fields['id']}")
+        raise refused(rest[0], doing=f"requeueing {old_id}")
     if kind == "NOBLOB":
-        raise StoreError("StoreUnsafe", f"the body of {mail.fields['id']} is gone from Redis or damaged: {blob}")
-    return None
+        raise _Refusal(f"its body is gone from Redis or damaged: {blob}")
+    if kind == "COPIED":
+        raise _Refusal(f"it was requeued already: its copy {rest[0]} is in the queue")
+    raise _Refusal("it left the queue meanwhile")

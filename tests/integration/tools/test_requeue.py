@@ -1,11 +1,14 @@
 """`tools requeue`: a copy of its own, and what waits for the acknowledgement of the old entry waits for the new one."""
 
 import re
+from typing import Any
 
 import pytest
 
+from mailfetch_fetcher.store import scripts
 from mailfetch_fetcher.store.mailbox import Mailbox
 from mailfetch_fetcher.store.model import Batch, QueuePolicy
+from mailfetch_fetcher.tools.opened import Opened
 from tests.integration.store.helpers import KEYS, STREAM, Store, quarantined
 from tests.integration.tools.helpers import DELETE, GROUP, POLICY, Tools, end, filled, large, letter, mark_of, read
 from tests.servers.proxy import FaultProxy
@@ -28,6 +31,15 @@ def may_be_deleted(mailbox: Mailbox) -> list[str]:
 
 def waits_for(store: Store) -> list[str]:
     return [member.split(" ")[4] for member in store.outbox()]
+
+
+def why_refused(tools: Tools, ref: str) -> str:
+    """Of a mail that is not requeued."""
+    answer = tools.json("requeue", ref)
+    assert answer["requeued"] == []
+    (refused,) = answer["refused"]
+    assert refused["ref"] == ref
+    return str(refused["reason"])
 
 
 def test_a_copy_enters_the_queue_and_the_mark_goes(store: Store, tools: Tools) -> None:
@@ -82,7 +94,7 @@ def test_an_action_that_was_handed_out_is_fenced(store: Store, tools: Tools) -> 
 
 def test_the_outbox_stays_in_the_order_of_the_entries(store: Store, tools: Tools) -> None:
     mailbox = put_aside(store, 1, 2, 3)
-    for uid in (2, 1, 3, 2):
+    for uid in (2, 1, 3):
         tools.json("requeue", store.entries()[uid - 1]["id"])
     mailbox.commit(Batch(mails=[letter(4, action=DELETE)], cursor="1700000000/4"))
     assert waits_for(store) == sorted(waits_for(store), key=lambda entry: tuple(map(int, entry.split("-"))))
@@ -155,8 +167,84 @@ def test_the_request_is_recognised_when_its_reply_was_lost(store: Store, tools: 
     (copied,) = tools.json("requeue", store.ids()[0])["requeued"]
     assert proxy.faults == 1
     assert store.ids()[1:] == [copied["newEntry"]]
-    (key,) = store.client.scan_iter(STREAM.requeued("*"))
-    assert 0 < store.client.ttl(key) <= 3600
+    keys = set(store.client.scan_iter(STREAM.requeued("*")))
+    assert keys == {STREAM.requeued(copied[name]).encode() for name in ("newId", "entry")}
+    assert all(0 < store.client.ttl(key) <= 86_400 for key in keys)
+
+
+def test_a_repeated_command_makes_no_second_copy(store: Store, tools: Tools) -> None:
+    put_aside(store, 1)
+    filled_id, entry = store.entries()[0]["id"], store.ids()[0]
+    answer = tools.json("requeue", filled_id, entry)  # the same mail twice
+    (copied,) = answer["requeued"]
+    again = tools.json("requeue", filled_id)
+    assert again["requeued"] == []
+    for refused in (*answer["refused"], *again["refused"]):
+        assert refused["reason"] == f"it was requeued already: its copy {copied['newEntry']} is in the queue"
+    assert len(store.ids()) == 2
+
+
+def test_an_old_mail_is_requeued_again_once_its_copy_is_gone(store: Store, tools: Tools) -> None:
+    put_aside(store, 1)
+    entry = store.ids()[0]
+    (copied,) = tools.json("requeue", entry)["requeued"]
+    tools.json("purge", copied["newId"])
+    assert len(tools.json("requeue", entry)["requeued"]) == 1
+
+
+@pytest.mark.parametrize("how", ["marked", "delivered too often"])
+def test_an_old_mail_is_requeued_again_if_another_group_fails_with_it(store: Store, tools: Tools, how: str) -> None:
+    filled(store, 1, policy=QueuePolicy(consumer_groups=(GROUP, "archive")))
+    (entry,) = read(store)
+    read(store, group="archive")
+    end(store.client, entry, "Failed", "no such customer")
+    assert len(tools.json("requeue", entry)["requeued"]) == 1
+    if how == "marked":
+        end(store.client, entry, "Failed", "disk full", group="archive")
+    for _ in range(5 if how == "delivered too often" else 0):
+        store.client.xclaim(STREAM.queue, "archive", "w", 0, [entry])
+    assert len(tools.json("requeue", entry)["requeued"]) == 1
+
+
+def test_one_failure_does_not_hide_what_was_done(store: Store, tools: Tools) -> None:
+    mailbox = filled(store, 1)
+    large(mailbox, 2, b"x" * 100_000)
+    mailbox.commit(Batch(mails=[letter(3)], cursor="1700000000/3"))
+    entries = read(store)
+    for entry in entries:
+        end(store.client, entry, "Failed", "?")
+    store.client.delete(store.entries()[1]["blob"])
+    answer = tools.json("requeue", *entries)
+    assert [one["entry"] for one in answer["requeued"]] == [entries[0], entries[2]]
+    assert [one["ref"] for one in answer["refused"]] == [entries[1]]
+    assert tools.json("requeue", *entries)["requeued"] == []
+    assert len(store.ids()) == 5
+
+
+def test_a_lost_link_does_not_hide_what_was_done(store: Store, tools: Tools, proxy: FaultProxy) -> None:
+    put_aside(store, 1, 2, 3)
+    entries = store.ids()
+    tools.use(f"redis://127.0.0.1:{proxy.port}/0")
+    requests = 0
+
+    def close(self: Opened, script: str, *, keys: list[str], args: list[Any]) -> Any:
+        nonlocal requests
+        requests += script == scripts.REQUEUE
+        if requests == 2:
+            proxy.close()  # and nobody listens any more
+        return run(self, script, keys=keys, args=args)
+
+    run = Opened.run
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Opened, "run", close)
+        answer = tools.json("requeue", *entries)
+    assert [one["entry"] for one in answer["requeued"]] == [entries[0]]
+    second, third = answer["refused"]
+    assert (second["ref"], third["ref"]) == (entries[1], entries[2])
+    assert second["reason"].startswith(
+        "nobody knows whether it was (see kubectl mailfetch queue before you try again): "
+    )
+    assert third["reason"].startswith("not tried, as ")
 
 
 def test_a_done_mail_may_be_handled_once_more(store: Store, tools: Tools) -> None:
@@ -201,9 +289,7 @@ def test_a_body_that_is_gone_is_told(store: Store, tools: Tools) -> None:
     (blob,) = store.client.scan_iter(STREAM.blob("*"))
     store.client.delete(blob)
     before = store.snapshot()
-    code, text = tools.error("requeue", "2@example.com")
-    assert code == 1
-    assert "gone from Redis or damaged" in text
+    assert "gone from Redis or damaged" in why_refused(tools, "2@example.com")
     assert store.snapshot() == before
 
 
@@ -215,9 +301,7 @@ def test_full_memory_changes_nothing(store: Store, tools: Tools, size: int) -> N
         end(store.client, entry, "Failed", "?")
     before = store.snapshot()
     store.client.config_set("maxmemory", 100_000)
-    code, text = tools.error("requeue", "2@example.com")
-    assert code == 1
-    assert "maxmemory" in text
+    assert "maxmemory" in why_refused(tools, "2@example.com")
     assert store.snapshot() == before
 
 
@@ -231,9 +315,7 @@ def test_what_redis_refuses_half_way_is_undone(store: Store, tools: Tools) -> No
     before = store.snapshot()
     del before[STREAM.blobs]
     tools.use(f"redis://half:geheim@{store.url.removeprefix('redis://')}")
-    code, text = tools.error("requeue", "2@example.com")
-    assert code == 1
-    assert "permission" in text
+    assert "permission" in why_refused(tools, "2@example.com")
     left = store.snapshot()
     del left[STREAM.blobs]  # names a blob without an entry, which the sweeper removes
     assert left == before

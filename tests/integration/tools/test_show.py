@@ -138,3 +138,31 @@ def test_a_mail_in_quarantine_is_shown_as_far_as_it_is_known(store: Store, tools
 def test_it_looks_in_all_streams(store: Store, tools: Tools) -> None:
     one(store)
     assert tools.json("show", "2@example.com", "--stream", "nothing")["entry"]["stream"] == "support"
+
+
+def test_of_many_mails_with_one_message_id_the_newest_are_named(store: Store, tools: Tools) -> None:
+    """Strangers choose Message-IDs: the mails themselves are not all loaded."""
+    many(store, 3000)
+    tracemalloc.start()
+    code, text = tools.error("show", "same@example.com")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert code == 1
+    named = ", ".join(f"m{i}" for i in range(2999, 2989, -1))
+    assert text.endswith(f"3000 mails have the Message-ID same@example.com; name one of them by its id: {named}")
+    assert peak < 10_000_000
+
+
+def test_of_a_mail_that_was_stored_often_the_newest_is_shown(store: Store, tools: Tools) -> None:
+    many(store, 30, different=1)
+    assert tools.json("show", "same@example.com")["entry"]["entry"] == store.ids()[-1]
+
+
+def many(store: Store, count: int, *, different: int = 0) -> None:
+    """Mails with the same Message-ID."""
+    filled(store, 1)
+    pipeline = store.client.pipeline()
+    for i in range(count):
+        fields = {"id": f"m{i % different if different else i}", "connection": "inbox", "raw": "x"}
+        pipeline.xadd(STREAM.queue, {**fields, "message_id": "<same@example.com>", "subject": "\U0001f600" * 998})
+    pipeline.execute()
