@@ -55,13 +55,20 @@ if not ending then return 'Written' end
 local line = write(ending[1], ending[2], ending[3], detail)
 
 -- The mark comes before the acknowledgement: a marked mail stays in the queue and in the mailbox until people decide.
-if verdict == 'Processed' then
-  local mark = redis.call('HGET', KEYS[2], entry)
-  local read, content = pcall(cjson.decode, mark or '')
-  if read and type(content) == 'table' and content.group == group then redis.call('HDEL', KEYS[2], entry) end
-else
+-- Each group has its own part of the mark, and the mail is marked until the last part has gone.
+local _, mark = pcall(cjson.decode, redis.call('HGET', KEYS[2], entry) or '{}')
+if type(mark) ~= 'table' then mark = {} end -- nobody can read it
+if verdict ~= 'Processed' then
   local at = tonumber(string.match(line, '^%d+')) -- milliseconds since 1970
-  redis.call('HSET', KEYS[2], entry, cjson.encode({state = verdict, why = detail, at = at, group = group}))
+  mark[group] = {state = verdict, why = detail, at = at}
+  redis.call('HSET', KEYS[2], entry, cjson.encode(mark))
+elseif mark[group] then
+  mark[group] = nil
+  if next(mark) then
+    redis.call('HSET', KEYS[2], entry, cjson.encode(mark))
+  else
+    redis.call('HDEL', KEYS[2], entry)
+  end
 end
 redis.call('XACK', KEYS[1], group, entry)
 return 'Ended'

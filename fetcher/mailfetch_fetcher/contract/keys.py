@@ -35,7 +35,7 @@ class StreamKeys:
 
     @property
     def marks(self) -> str:
-        """Hash: entry id → Filtered or Failed."""
+        """Hash: entry id → JSON: which consumer groups put the mail aside, and why."""
         return f"{self.prefix}:marks"
 
     @property
@@ -53,7 +53,7 @@ class StreamKeys:
         return f"{self.prefix}:blob:{blob_id}"
 
     def requeued(self, name: str) -> str:
-        """String with a TTL: the entry of a copy, by the copy's id or the old entry: a repeated request is recognised."""
+        """String with a TTL: the entry of a copy, by the copy's id or the old entry; recognises repeated requests."""
         return f"{self.prefix}:requeued:{name}"
 
     def connection(self, name: str) -> "ConnectionKeys":

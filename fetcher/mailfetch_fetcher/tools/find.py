@@ -20,8 +20,8 @@ class Found:
     """What a ref names.
 
     Attributes:
-        places: The mails of each stream, newest first: enough for a message if a Message-ID repeats often, and the newer of
-            an `id` that was stored twice.
+        places: The mails of each stream, newest first. If a Message-ID repeats often, enough for a message; of an
+            `id` that was stored twice, the newer.
         count: How many there are.
     """
 

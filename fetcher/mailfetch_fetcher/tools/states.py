@@ -63,15 +63,19 @@ def marked_state(mark: str) -> State:
 
 
 def _marked(mark: str) -> Verdict:
+    """What a mark says; of several groups the newest Failed, else the newest Filtered."""
     try:
-        fields = json.loads(mark)
-        at = fields.get("at")
-        state: State = "Filtered" if fields.get("state") == "Filtered" else "Failed"
-        return Verdict(
-            state=state,
-            reason=str(fields.get("why", "")),
-            group=str(fields.get("group", "")),
-            marked_at=time_of(int(at)) if isinstance(at, int | float) else "",
-        )
-    except (ValueError, AttributeError, OverflowError):
+        parts = [_part(group, fields) for group, fields in json.loads(mark).items()]
+        return max(parts, key=lambda part: (part.state == "Failed", part.marked_at))
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return Verdict(state="Filtered" if mark == "Filtered" else "Failed", reason=mark[:998])
+
+
+def _part(group: str, fields: Mapping[str, object]) -> Verdict:
+    at = fields.get("at")
+    return Verdict(
+        state="Filtered" if fields.get("state") == "Filtered" else "Failed",
+        reason=str(fields.get("why", "")),
+        group=group,
+        marked_at=time_of(int(at)) if isinstance(at, int | float) else "",
+    )

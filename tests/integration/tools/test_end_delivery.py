@@ -1,5 +1,6 @@
 """The script that a consumer ends a delivery with: acknowledgement, mark and log line at one moment, once."""
 
+import json
 import re
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 import redis
 
 from mailfetch_fetcher.store.mailbox import Mailbox
+from mailfetch_fetcher.store.model import QueuePolicy
 from tests.integration.store.helpers import STREAM, Store
 from tests.integration.tools.helpers import (
     DELETE,
@@ -75,7 +77,7 @@ def test_a_verdict_acknowledges_and_is_logged(
         assert mark is None
     else:
         written = int(store.client.xrevrange(STREAM.log, count=1)[0][0].split(b"-")[0])
-        assert mark == {"state": verdict, "why": "because", "at": written, "group": GROUP}
+        assert mark == {GROUP: {"state": verdict, "why": "because", "at": written}}
 
 
 @pytest.mark.parametrize("verdict", ["Processed", "Filtered", "Failed"])
@@ -162,7 +164,76 @@ def test_the_mark_of_another_group_stays(store: Store) -> None:
     read(store, group="archive")
     end(store.client, entry, "Failed", "no such customer")
     end(store.client, entry, "Processed", group="archive")
-    assert mark_of(store, entry)["why"] == "no such customer"
+    assert mark_of(store, entry)[GROUP]["why"] == "no such customer"
+
+
+def both(store: Store) -> str:
+    """A mail that two groups have got."""
+    filled(store, 1, policy=QueuePolicy(consumer_groups=(GROUP, "archive"), queue_seconds=0))
+    read(store, group="archive")
+    return read(store)[0]
+
+
+@pytest.mark.parametrize("first", ["archive", GROUP])
+def test_each_group_has_a_part_of_the_mark(store: Store, tools: Tools, first: str) -> None:
+    entry = both(store)
+    texts = {"archive": ("Failed", "disk full"), GROUP: ("Filtered", "newsletter")}
+    for group in (first, *(texts.keys() - {first})):
+        end(store.client, entry, *texts[group], group=group)
+    mark = mark_of(store, entry)
+    assert {group: (part["state"], part["why"]) for group, part in mark.items()} == texts
+    (shown,) = tools.json("queue")["entries"]
+    assert (shown["state"], shown["group"], shown["reason"]) == ("Failed", "archive", "disk full")
+    assert tools.json("queue", "--state", "Failed")["counts"]["Failed"] == 1
+
+
+def test_of_two_equal_verdicts_the_newer_is_shown(store: Store, tools: Tools) -> None:
+    entry = both(store)
+    parts = {
+        group: {"state": "Failed", "why": group, "at": at}
+        for group, at in (("a", 1_700_000_000_000), ("b", 1_800_000_000_000), ("c", 1_600_000_000_000))
+    }
+    store.client.hset(STREAM.marks, entry, json.dumps(parts))
+    (shown,) = tools.json("queue")["entries"]
+    assert (shown["group"], shown["reason"]) == ("b", "b")
+
+
+def test_processed_takes_away_the_own_part_only(store: Store) -> None:
+    entry = both(store)
+    for group in (GROUP, "archive"):
+        end(store.client, entry, "Failed", "no room", group=group)
+    for group, left in (("archive", [GROUP]), (GROUP, None)):
+        store.client.xclaim(STREAM.queue, group, "w", 0, [entry], force=True)
+        assert end(store.client, entry, "Processed", group=group) == "Ended"
+        mark = mark_of(store, entry)
+        assert (mark if left is None else list(mark)) == left
+
+
+def test_a_mail_that_another_group_failed_with_stays_everywhere(store: Store) -> None:
+    """Even if a group that puts it aside, too, changes its mind."""
+    policy = QueuePolicy(consumer_groups=(GROUP, "archive"), queue_seconds=0)
+    mailbox = filled(store, 1, policy=policy, action=DELETE)
+    mailbox.due_actions(group=GROUP)
+    read(store, group="archive")
+    (entry,) = read(store)
+    end(store.client, entry, "Failed", "disk full", group="archive")
+    end(store.client, entry, "Failed", "no such customer")
+    store.client.xclaim(STREAM.queue, GROUP, "w", 0, [entry], force=True)
+    end(store.client, entry, "Processed")
+    assert deleted(mailbox) == []
+    assert mailbox.trim() == 0
+    store.client.xclaim(STREAM.queue, "archive", "w", 0, [entry], force=True)
+    end(store.client, entry, "Processed", group="archive")
+    assert deleted(mailbox) == [entry]
+
+
+@pytest.mark.parametrize("mark", ["Failed", "not JSON", "5", "null"])
+def test_a_mark_that_cannot_be_read_stays_when_the_mail_is_processed(store: Store, mark: str) -> None:
+    filled(store, 1)
+    (entry,) = read(store)
+    store.client.hset(STREAM.marks, entry, mark)
+    assert end(store.client, entry, "Processed") == "Ended"
+    assert store.client.hget(STREAM.marks, entry) == mark.encode()
 
 
 def test_the_own_mark_goes_when_the_mail_is_processed_after_all(store: Store) -> None:
@@ -193,7 +264,7 @@ def test_long_texts_are_cut(store: Store) -> None:
     assert end(store.client, entry, "Step", "", "trace", "x" * 5000) == "Repeated"
     end(store.client, entry, "Failed", "y" * 5000)
     assert [line["detail"] for line in store.log()[1:]] == ["x" * 4000, "y" * 4000]
-    assert mark_of(store, entry)["why"] == "y" * 4000
+    assert mark_of(store, entry)[GROUP]["why"] == "y" * 4000
 
 
 def test_full_memory_does_not_hinder_it(store: Store) -> None:

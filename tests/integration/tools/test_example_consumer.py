@@ -115,8 +115,8 @@ def test_bulk_mail_is_filtered_and_a_broken_body_is_failed(
     assert start("--once").wait(60) == 0
     assert kept(database) == ["subject 1"]
     assert tools.states() == {"subject 2": "Filtered", "subject 3": "Failed"}
-    assert mark_of(store, store.ids()[1])["why"] == "sent in bulk"
-    assert mark_of(store, store.ids()[2])["why"] == "the body is not what was stored"
+    assert mark_of(store, store.ids()[1])[GROUP]["why"] == "sent in bulk"
+    assert mark_of(store, store.ids()[2])[GROUP]["why"] == "the body is not what was stored"
 
 
 def test_what_fails_again_and_again_becomes_a_dead_letter(store: Store, start: Start, database: Path) -> None:
@@ -129,7 +129,7 @@ def test_what_fails_again_and_again_becomes_a_dead_letter(store: Store, start: S
     filled(store, 1, 2)
     start("--deliveries", "3")
     wait_until(lambda: mark_of(store, store.ids()[0]) is not None, what="the dead letter")
-    mark = mark_of(store, store.ids()[0])
+    mark = mark_of(store, store.ids()[0])[GROUP]
     assert mark["state"] == "Failed"
     assert mark["why"] == "delivery 3: IntegrityError: no such customer"
     assert len(steps(store, "attempt failed")) == 2
@@ -142,7 +142,7 @@ def test_a_mail_that_kills_whoever_handles_it_is_given_up(store: Store, start: S
     for _ in range(3):
         store.client.xclaim(STREAM.queue, GROUP, "worker-1", 0, [entry])
     assert start("--once", "--deliveries", "3").wait(60) == 0
-    assert mark_of(store, entry)["why"].startswith("given up after ")
+    assert mark_of(store, entry)[GROUP]["why"].startswith("given up after ")
     assert kept(database) == []
 
 
