@@ -202,7 +202,7 @@ def new_mail(desk: Desk) -> None:
     type_("kubectl mailfetch queue support")
     type_(consume)
     queue = type_("kubectl mailfetch queue support")
-    type_("kubectl mailfetch log support --limit 10")
+    type_("kubectl mailfetch log support --limit 8")
     type_("kubectl mailfetch show '<parcel@example.com>'")
     (refused,) = re.findall(r"\b\d{13}-\d+\b", queue)
     type_(f"kubectl mailfetch show {refused}")
