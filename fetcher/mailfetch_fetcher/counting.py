@@ -149,6 +149,6 @@ def audience_notes(a: Assignment, groups: Mapping[str, bool]) -> list[str]:
     named = sorted({*a.spec.queue.consumer_groups, *groups})
     if not named:
         return [f"no consumer group reads this stream ({queue}) yet: the mails wait in it (docs/consumers.md)"]
-    return [
-        f"nobody has read this stream ({queue}) yet, for the consumer groups {', '.join(named)}: the mails wait in it"
-    ]
+    many = len(named) > 1
+    who = f"the consumer group{'s' * many} {', '.join(named)} {'have' if many else 'has'}"
+    return [f"{who} not read anything of this stream ({queue}) yet: the mails wait in it (docs/consumers.md)"]

@@ -115,11 +115,6 @@ def _first(row: Row, keys: Sequence[str]) -> datetime | None:
     return found if found and found.tzinfo else None
 
 
-def _about(row: Row, _: datetime) -> str:
-    """A line that is about no mail says its step instead."""
-    return text(row, "subject") or ("" if text(row, "id") else f"({text(row, 'step')})")
-
-
 _STORED = ("committed", "markedAt", "date")
 """A mail in quarantine was never stored."""
 _NAMESPACE = Column(name="NAMESPACE", cell=_text("namespace"), shrinks=True)
@@ -146,10 +141,11 @@ _QUEUE_WIDE: tuple[Column, ...] = (
 )
 _LOG: tuple[Column, ...] = (
     Column(name="FROM", cell=_text("from"), shrinks=True),
-    Column(name="SUBJECT", cell=_about, shrinks=True),
+    Column(name="SUBJECT", cell=_text("subject"), shrinks=True),
     Column(name="WHEN", cell=_age("time")),
     Column(name="CATEGORY", cell=_text("category")),
     Column(name="RESULT", cell=_text("result")),
+    Column(name="STEP", cell=_text("step"), shrinks=True),
 )
 _LOG_WIDE: tuple[Column, ...] = (
     Column(name="TIME", cell=_utc("time")),
@@ -157,6 +153,5 @@ _LOG_WIDE: tuple[Column, ...] = (
     Column(name="MESSAGE-ID", cell=_text("messageId")),
     Column(name="MAIL-ID", cell=_text("id")),
     Column(name="EXECUTION", cell=_text("execution")),
-    Column(name="STEP", cell=_text("step")),
     Column(name="DETAIL", cell=_text("detail")),
 )

@@ -1,5 +1,7 @@
 """The section "Consumers" of `status`: how far each consumer group of the connection's queue is."""
 
+from collections.abc import Sequence
+
 from kubectl_mailfetch.errors import PluginError
 from kubectl_mailfetch.mail_query import Answer, stream_of
 from kubectl_mailfetch.mail_rows import Row, text
@@ -18,12 +20,17 @@ def consumer_lines(connection: Connection, tools: Tools) -> list[Line]:
         answer = tools.ask(connection.namespace, *words, timeout=TIMEOUT)
     except PluginError as e:
         return [Line(label="Consumers"), Line(label="Not known", text=e.message.partition("\n")[0])]
-    return group_lines(answer)
+    return group_lines(answer, named=[str(name) for name in connection.dig("spec", "queue", "consumerGroups") or ()])
 
 
-def group_lines(answer: Answer) -> list[Line]:
-    """A line for each group."""
+def group_lines(answer: Answer, *, named: Sequence[str] = ()) -> list[Line]:
+    """A line for each group; `named` are those that the spec names."""
     groups: list[Row] = answer.get("groups") or []
+    if not groups and named:
+        return [
+            Line(label="Consumers"),
+            Line(label="Groups", text=f"made when the download begins: {', '.join(named)}"),
+        ]
     if not groups:
         text_ = "none yet: nothing reads this queue, so nothing is ever removed from it"
         return [Line(label="Consumers"), Line(label="Groups", text=text_, tone="wait")]

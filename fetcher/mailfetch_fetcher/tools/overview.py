@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from mailfetch_fetcher.contract.tools import DELIVERIES, STATES
 from mailfetch_fetcher.store import scripts
+from mailfetch_fetcher.store.groups import SENTINEL
 from mailfetch_fetcher.tools.model import GroupView, State, parse_id
 from mailfetch_fetcher.tools.opened import LINES, Opened, text
 from mailfetch_fetcher.tools.states import behind, marked_state
@@ -64,7 +65,7 @@ def read_overview(opened: Opened) -> Overview:
     """
     keys = opened.keys
     connections = opened.connections()
-    _, groups, _ = opened.run(scripts.LOOK, keys=[keys.queue, keys.marks], args=["ids"])
+    _, groups, _ = opened.run(scripts.LOOK, keys=[keys.queue, keys.marks], args=[SENTINEL, "ids"])
     views = groups_of(groups)
     oldest = opened.call("XRANGE", keys.queue, "-", "+", "COUNT", 1)
     first = parse_id(text(oldest[0][0])) if oldest else (1 << 64, 0)

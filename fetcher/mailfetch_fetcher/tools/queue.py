@@ -6,6 +6,7 @@ from typing import Any
 
 from mailfetch_fetcher.contract.tools import STATES
 from mailfetch_fetcher.store import scripts
+from mailfetch_fetcher.store.groups import SENTINEL
 from mailfetch_fetcher.store.quarantine import read_quarantine
 from mailfetch_fetcher.tools.model import (
     Filter,
@@ -106,7 +107,7 @@ def _pages(opened: Opened, named: Sequence[str], *, end: str) -> Iterator[Mail]:
 
 def _run(opened: Opened, named: Sequence[str], args: list[Any]) -> tuple[str, list[Mail]]:
     keys = opened.keys
-    following, flat_groups, entries = opened.run(scripts.LOOK, keys=[keys.queue, keys.marks], args=args)
+    following, flat_groups, entries = opened.run(scripts.LOOK, keys=[keys.queue, keys.marks], args=[SENTINEL, *args])
     groups = groups_of(flat_groups)
     mails = []
     for entry, mark, fields, pending in entries:

@@ -30,6 +30,11 @@ def test_no_group_yet() -> None:
     assert line.text.startswith("none yet")
 
 
+def test_groups_that_the_spec_names_come_with_the_download() -> None:
+    (_, line) = group_lines(queue(groups=[]), named=["tickets", "archive"])
+    assert line.text == "made when the download begins: tickets, archive"
+
+
 def test_a_name_of_a_group_does_not_drive_the_terminal() -> None:
     assert all((line.label + line.text).isprintable() for line in group_lines(queue(groups=[group(name=EVIL)])))
 

@@ -80,8 +80,9 @@ def test_the_columns_of_the_log() -> None:
         ("WHEN", "5m"),
         ("CATEGORY", "Process"),
         ("RESULT", "Error"),
+        ("STEP", "failed"),
     ]
-    assert step["SUBJECT"] == "(checkpoint)"
+    assert (step["SUBJECT"], step["STEP"]) == ("", "checkpoint")
 
 
 def test_wide_tells_the_rest() -> None:
@@ -114,8 +115,8 @@ def test_they_fit_the_terminal_in_one_line_a_mail_and_keep_what_is_to_be_copied(
     lines = printed(log_table(LINES, now=NOW, wide=False, namespaces=False), width=width)
     assert max(map(len, lines)) <= width
     assert len(lines) == 3
-    assert "The quarterly report" in lines[1]
-    assert lines[1].endswith("Error")
+    assert "The quarterly repo" in lines[1]
+    assert lines[1].endswith("Error      failed")
 
 
 def test_a_pipe_gets_everything() -> None:
