@@ -19,7 +19,7 @@ def test_defaults_are_filled_in(api: Api) -> None:
         "server": {"host": "imap.example.com", "encryption": "TLS", "allowInsecureLogin": False},
         "schedule": {"interval": "1m", "timeout": "30s", "push": True},
         "backlog": {"startFrom": "Beginning"},
-        "afterDownload": {"action": "MarkSeen", "when": "Persisted", "delay": "0s"},
+        "afterDownload": {"action": "MarkSeen", "when": "Persisted", "delay": "0s", "permanent": False},
         "approval": {"maxMessages": 100},
         "queue": {"maxLength": 100000, "maxMessageSize": "150Mi"},
         "retention": {"queue": "7d", "log": "30d"},
