@@ -18,7 +18,7 @@ demo-down: ## ends the demo and removes what it left
 test: ## everything: lint, unit, integration, CRD, end to end (as root; 45 minutes at most, 15 when warm)
 	@hack/test.sh
 
-chaos: ## every fault at every fault point, into docs/guarantees.md (as root; about half an hour)
+chaos: ## every fault at every fault point, into docs/guarantees.md (as root; about an hour)
 	@hack/deps.sh
 	@$(VENV)/bin/python hack/chaos.py
 
