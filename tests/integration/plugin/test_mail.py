@@ -73,7 +73,7 @@ def test_the_log(desk: Plugin, kubectl: FakeKubectl) -> None:
     kubectl.answers(words, {"lines": [line(), line()], "truncated": False})
     flags = ("--category", "process", "--result", "error", "--id", "x")
     shown = desk("log", "support", *flags)
-    assert shown.stdout.splitlines()[0].split() == ["FROM", "SUBJECT", "WHEN", "CATEGORY", "RESULT"]
+    assert shown.stdout.splitlines()[0].split() == ["FROM", "SUBJECT", "WHEN", "CATEGORY", "RESULT", "STEP"]
     assert "ticketing/1769860000000-0/2" not in shown.stdout
     expanded = desk("log", "support", *flags, "--expand")
     for wanted in ("<1@example.com>", "ticketing/1769860000000-0/2", "the ticket system refused it"):
