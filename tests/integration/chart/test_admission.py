@@ -67,9 +67,16 @@ def guarded(control_plane: ControlPlane) -> Iterator[Api]:
 
 
 def _refuses(api: Api) -> bool:
-    """Whether an editor may neither enable nor write a status; the API server takes a moment until policies hold."""
-    enabling = _annotate(api, "probe", EDITOR, enable="true")
-    return bool(enabling and _patch(api, "probe", EDITOR, {"status": {"fetch": {"lag": 1}}}, "--subresource=status"))
+    """Whether an editor may neither enable nor write a status; the API server takes a moment until policies hold.
+
+    Nothing is saved: what was enabled before the policy held would be no change any more, and never refused.
+    """
+    enabling = {"metadata": {"annotations": {ENABLE: "true"}}}
+    status = {"status": {"fetch": {"lag": 1}}}
+    return bool(
+        _patch(api, "probe", EDITOR, enabling, "--dry-run=server")
+        and _patch(api, "probe", EDITOR, status, "--dry-run=server", "--subresource=status")
+    )
 
 
 def _connection(name: str, annotations: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
