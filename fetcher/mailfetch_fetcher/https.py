@@ -44,7 +44,7 @@ class _Adapter(HTTPAdapter):
         """The context knows whom to trust; `requests` would add its own bundle to a private CA."""
 
     def end(self) -> None:
-        """Ends whatever is under way, for good; for any thread."""
+        """See `end`."""
         self.ended = True
         with self._guard:
             opened = list(self._opened)
@@ -104,6 +104,21 @@ def new_session(*, ca: bytes | None = None) -> requests.Session:
     return session
 
 
+def end(session: requests.Session) -> None:
+    """Ends whatever is under way, for good; may be called from any thread.
+
+    Args:
+        session: From `new_session`.
+    """
+    _adapter(session).end()
+
+
+def _adapter(session: requests.Session) -> _Adapter:
+    adapter = session.get_adapter("https://")
+    assert isinstance(adapter, _Adapter)
+    return adapter
+
+
 @dataclass(frozen=True, kw_only=True)
 class Answer:
     """A whole answer; has the names that msal reads."""
@@ -159,8 +174,7 @@ def _limited(session: requests.Session, seconds: float) -> Iterator[None]:
     Raises:
         requests.Timeout: it was.
     """
-    adapter = session.get_adapter("https://")
-    assert isinstance(adapter, _Adapter)
+    adapter = _adapter(session)
     timer = threading.Timer(seconds, adapter.end)
     timer.daemon = True
     timer.start()

@@ -1,13 +1,11 @@
 """Requests to Microsoft Graph: every one with a token, lasting ids and a limit; each failure is told as `SourceError`.
 
-Nothing but the cloud's own Graph host is ever asked, as each request carries the token. May be used by several threads;
-the connections' sockets are known, so that what they read can be ended from outside.
+Nothing but the cloud's own Graph host is ever asked, as each request carries the token. May be used by several threads.
 """
 
 import contextlib
 import functools
 import json
-import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -17,7 +15,7 @@ import urllib3
 
 from mailfetch_fetcher.auth.bearer import Bearer
 from mailfetch_fetcher.errors import SourceError
-from mailfetch_fetcher.https import new_session
+from mailfetch_fetcher.https import end, new_session
 from mailfetch_fetcher.sources import graph_errors as errors
 from mailfetch_fetcher.sources.graph_settings import ROOT, GraphSettings
 
@@ -57,10 +55,7 @@ class GraphHttp:
         self._alive = alive
         self._closed = False
         self._places = _places_of(f"{settings.host} {settings.mailbox.lower()}")
-        self._guard = threading.Lock()
-        self._sockets: list[socket.socket] = []
         self._session = new_session(ca=settings.ca)
-        _watch(self._session, self._connected)
 
     def get(self, path: str) -> dict[str, Any]:
         """The object that a path (with its query) names.
@@ -113,11 +108,7 @@ class GraphHttp:
     def shut(self) -> None:
         """Ends whatever is under way; may be called from another thread. Nothing can be asked any more."""
         self._closed = True
-        with self._guard:
-            sockets = list(self._sockets)
-        for sock in sockets:
-            with contextlib.suppress(OSError):  # it has ended already
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+        end(self._session)
 
     def close(self) -> None:
         """Frees the connections."""
@@ -230,28 +221,6 @@ class GraphHttp:
             yield
         finally:
             places.release()
-
-    def _connected(self, sock: socket.socket) -> None:
-        with self._guard:
-            self._sockets = [known for known in self._sockets if known.fileno() >= 0]
-            self._sockets.append(sock)
-        if self._closed:
-            self.shut()
-
-
-def _watch(session: requests.Session, connected: Callable[[socket.socket], None]) -> None:
-    """Tells of each connection of a session."""
-
-    class Connection(urllib3.connection.HTTPSConnection):
-        def connect(self) -> None:
-            super().connect()
-            connected(self.sock)
-
-    class Pool(urllib3.HTTPSConnectionPool):
-        ConnectionCls = Connection
-
-    manager = session.get_adapter("https://").poolmanager  # type: ignore[attr-defined]
-    manager.pool_classes_by_scheme = {"https": Pool}
 
 
 def _applied(headers: Mapping[str, str]) -> str:

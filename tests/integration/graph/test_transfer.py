@@ -15,6 +15,7 @@ from mailfetch_fetcher.sources.graph_http import GraphHttp
 from mailfetch_fetcher.sources.graph_settings import GraphSettings
 from tests.servers.certs import make_certificates
 from tests.servers.resolve import CERTIFICATE_NAMES, resolve
+from tests.unit.auth.test_https import silent_addresses
 
 MAIL = b"Subject: a\r\n\r\nb\r\n"
 CHUNKED = b"%x\r\n%b\r\n0\r\n\r\n" % (len(MAIL), MAIL)
@@ -77,3 +78,10 @@ def test_headers_that_are_cut_are_told_without_addresses(tmp_path: Path, logged:
     with pytest.raises(SourceError, match="does not tell where a mail ends"):
         _download(tmp_path, "Date: x\r\nContent-Le", b"")
     assert logged() == ""
+
+
+@pytest.mark.timeout(120)  # each address would have the two seconds for itself
+def test_all_addresses_of_graph_share_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = GraphSettings(host="graph.microsoft.com", mailbox="u", base="/v1.0/users/u", ca=None, timeout=2.0)
+    with silent_addresses(monkeypatch, 1000), pytest.raises(SourceError, match="it was silent for too long"):
+        GraphHttp(settings, bearer=_Bearer(), alive=lambda: None).get("/v1.0/users/u")

@@ -81,8 +81,9 @@ def test_a_server_that_trickles_runs_into_the_deadline(
         assert isinstance(ended(certificates, port, timeout=0.5), requests.Timeout)
 
 
-def test_all_addresses_of_a_host_share_the_time(certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> None:
-    """None of them answers, as behind a firewall that drops what it does not like."""
+@contextmanager
+def silent_addresses(monkeypatch: pytest.MonkeyPatch, count: int) -> Iterator[int]:
+    """A port; every host has so many addresses there, and none answers, as behind a firewall that drops packets."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         port = full.getsockname()[1]
         waiting = [socket.socket() for _ in range(3)]
@@ -90,10 +91,15 @@ def test_all_addresses_of_a_host_share_the_time(certificates: Certificates, monk
             sock.setblocking(False)
             sock.connect_ex(("127.0.0.1", port))
         there = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
-        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: 100 * there)
-        assert isinstance(ended(certificates, port, timeout=2.0), requests.Timeout)
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: count * there)
+        yield port
         for sock in waiting:
             sock.close()
+
+
+def test_all_addresses_of_a_host_share_the_time(certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> None:
+    with silent_addresses(monkeypatch, 100) as port:
+        assert isinstance(ended(certificates, port, timeout=2.0), requests.Timeout)
 
 
 @pytest.mark.parametrize(("head", "once_more"), [(BODY, b" "), (CHUNKED, b"1\r\n \r\n")], ids=["length", "chunks"])
