@@ -54,7 +54,7 @@ def try_(
     password comes from the Secret that the manifest names, in the file or in the cluster; if there is none you are
     asked. Job and password are removed at the end. Exit code 1: a step failed.
     """
-    if bool(file) == bool(name) and not file:
+    if not (name or file):
         raise PluginError("name a MailConnection, or a file with -f", code=Exit.USAGE)
     if not file and (password_stdin or ask_password or image):
         raise PluginError(

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from mailfetch_fetcher.clock import rfc3339
+from mailfetch_fetcher.store.outbox import parse_entry
 
 State = Literal["New", "Filtered", "Processing", "Failed", "Quarantined", "Done"]
 
@@ -243,9 +244,8 @@ def contains(term: str, *texts: str) -> bool:
 
 def parse_id(entry: str) -> tuple[int, int]:
     """Id of a stream entry as numbers that can be compared; (0, 0) if it is none."""
-    milliseconds, _, counter = entry.partition("-")
     try:
-        return int(milliseconds), int(counter)
+        return parse_entry(entry)
     except ValueError:
         return 0, 0
 
