@@ -1,6 +1,5 @@
 """A MailConnection as the API server returns it, read defensively: the status may be absent or half filled."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -211,12 +210,11 @@ def moment(value: object) -> datetime | None:
         return None
 
 
-_LIKE_A_TOKEN = re.compile(r"[A-Za-z0-9+/_=.~%\\!*$-]{50,}")
-
-
 def said(value: object) -> str:
     """What a server said that was shown a token: it may repeat it."""
-    return _LIKE_A_TOKEN.sub("…", plain(value))
+    from mailfetch_fetcher.contract.texts import without_credentials
+
+    return without_credentials(plain(value))
 
 
 def plain(value: object) -> str:

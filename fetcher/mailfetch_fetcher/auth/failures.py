@@ -10,9 +10,9 @@ from typing import Any
 from mailfetch_fetcher.auth import meanings
 from mailfetch_fetcher.auth.client import Client
 from mailfetch_fetcher.contract.reasons import Reason
+from mailfetch_fetcher.contract.texts import without_credentials
 from mailfetch_fetcher.errors import Pace, SourceError
 from mailfetch_fetcher.https import Answer, retry_after
-from mailfetch_fetcher.texts import without_credentials
 
 _TRACE = re.compile(r"\s*(Trace ID|Correlation ID|Timestamp):.*", re.DOTALL)
 """Differs each time, so that the same failure would look like a new one."""

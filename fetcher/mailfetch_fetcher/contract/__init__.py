@@ -10,4 +10,5 @@
 - `purge`: purge Job → operator (its environment, termination message)
 - `reasons`: condition reasons that both sides use
 - `keys`: names of the Redis keys
+- `texts`: what a server said, without the credentials that it may repeat (for the plugin, too)
 """

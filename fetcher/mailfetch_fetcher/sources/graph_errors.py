@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from mailfetch_fetcher.contract.reasons import Reason
+from mailfetch_fetcher.contract.texts import without_credentials
 from mailfetch_fetcher.errors import Pace, SourceError
 from mailfetch_fetcher.https import retry_after
 from mailfetch_fetcher.sources.graph_settings import GraphSettings
-from mailfetch_fetcher.texts import without_credentials
 
 THROTTLED = (429, 503, 504, 509)
 UNCONVERTIBLE = "ErrorMimeContentConversionFailed"

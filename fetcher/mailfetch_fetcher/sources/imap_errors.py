@@ -8,10 +8,10 @@ import difflib
 import re
 from collections.abc import Sequence
 
+from mailfetch_fetcher.contract.texts import without_credentials
 from mailfetch_fetcher.errors import Pace, SourceError
 from mailfetch_fetcher.sources.imap_settings import ImapSettings
 from mailfetch_fetcher.sources.token_errors import not_connected, password_hint
-from mailfetch_fetcher.texts import without_credentials
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 _LONGEST = 300

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from mailfetch_fetcher.auth.bearer import Bearer
-from mailfetch_fetcher.texts import without_credentials
+from mailfetch_fetcher.contract.texts import without_credentials
 
 Mechanism = Literal["XOAUTH2", "OAUTHBEARER"]
 _LONGEST_WORD = 100

@@ -6,8 +6,8 @@ import urllib.parse
 import pytest
 
 from mailfetch_fetcher.auth.failures import first_sentence, read_refusal
+from mailfetch_fetcher.contract.texts import without_credentials
 from mailfetch_fetcher.https import Answer
-from mailfetch_fetcher.texts import without_credentials
 from tests.unit.auth.test_failures import NOW
 
 GOOGLE = "ya29." + 16 * "Ab3dEf9hI_"

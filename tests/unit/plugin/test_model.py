@@ -1,8 +1,7 @@
 import pytest
 
-from kubectl_mailfetch import model
-from kubectl_mailfetch.model import Connection, matches, moment, plain
-from mailfetch_fetcher import texts
+from kubectl_mailfetch.model import Connection, matches, moment, plain, said
+from tests.unit.auth.test_texts import GOOGLE, MICROSOFT, OPAQUE, PERSONAL
 from tests.unit.plugin.samples import connection
 
 
@@ -80,6 +79,8 @@ def test_a_time_that_cannot_be_read_is_no_time() -> None:
     assert moment("2026-01-31T08:15:00Z") is not None
 
 
-def test_what_may_be_a_token_is_what_the_fetcher_takes_for_one() -> None:
-    """Written twice, as the plugin must not load the fetcher."""
-    assert model._LIKE_A_TOKEN.pattern == texts._LIKE_A_TOKEN.pattern
+@pytest.mark.parametrize(
+    "token", [GOOGLE, MICROSOFT, PERSONAL, OPAQUE, GOOGLE.replace("_", "%2B"), OPAQUE.replace("/", "\\/")]
+)
+def test_what_a_server_says_shows_no_token(token: str) -> None:
+    assert said(f"bad \x1btoken {token}, sorry") == "bad  token …, sorry"
