@@ -9,7 +9,7 @@ from pathlib import Path
 from mailfetch_fetcher.auth.tokens import Tokens
 from mailfetch_fetcher.budget import ByteBudget
 from mailfetch_fetcher.clock import Clock
-from mailfetch_fetcher.contract.secrets import REDIS_SECRET
+from mailfetch_fetcher.contract.mounts import REDIS_SECRET
 from mailfetch_fetcher.errors import Pace, StoreError
 from mailfetch_fetcher.report import ReportHub
 from mailfetch_fetcher.store.lease import TTL, LeaseKeeper

@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 
 from mailfetch_fetcher import __version__, logs
-from mailfetch_fetcher.contract import assignment, purge, report, secrets
+from mailfetch_fetcher.contract import assignment, mounts, purge, report
 
 log = logging.getLogger("mailfetch_fetcher")
 _IN_A_POD = frozenset({"POD_NAME", "MAILFETCH_PROBE", purge.VARIABLE})
@@ -62,12 +62,12 @@ def run() -> None:
 
     stop = stop_on_signals()
     env = make_environment(
-        fetcher=os.environ.get("POD_NAME", "fetcher"), secrets=Path(secrets.MOUNT), redis=Path(secrets.REDIS_MOUNT)
+        fetcher=os.environ.get("POD_NAME", "fetcher"), secrets=Path(mounts.MOUNT), redis=Path(mounts.REDIS_MOUNT)
     )
     pool = Pool(env)
     server = serve(hub=env.hub, healthy=lambda: pool.trouble() or env.leases.trouble(), host="", port=report.PORT)
     log.info("mailfetch-fetcher %s started", __version__)
-    if pool.run(stop=stop, file=AssignmentFile(Path(secrets.ASSIGNMENTS_MOUNT) / assignment.FILE_NAME)):
+    if pool.run(stop=stop, file=AssignmentFile(Path(mounts.ASSIGNMENTS_MOUNT) / assignment.FILE_NAME)):
         env.leases.stop()  # it may wait for Redis: not when that has cost all the time already
     server.shutdown()
     log.info("stopped")

@@ -12,8 +12,8 @@ import msgspec
 from mailfetch_fetcher.auth.tokens import Tokens
 from mailfetch_fetcher.clock import Clock, rfc3339
 from mailfetch_fetcher.connect import make_source
+from mailfetch_fetcher.contract import mounts
 from mailfetch_fetcher.contract import probe as contract
-from mailfetch_fetcher.contract import secrets
 from mailfetch_fetcher.contract.assignment import Assignment, decode, fingerprint
 from mailfetch_fetcher.contract.identity import mailbox_identity
 from mailfetch_fetcher.contract.keys import StreamKeys
@@ -125,8 +125,8 @@ def run_probe_job() -> int:
         result = examine(
             a,
             cluster_id=assignments.cluster_id,
-            secrets=Path(secrets.MOUNT),
-            redis=Path(secrets.REDIS_MOUNT),
+            secrets=Path(mounts.MOUNT),
+            redis=Path(mounts.REDIS_MOUNT),
             clock=clock,
         )
     except Exception:

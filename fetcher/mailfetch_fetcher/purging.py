@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 
 from mailfetch_fetcher.clock import Clock, rfc3339
+from mailfetch_fetcher.contract import mounts
 from mailfetch_fetcher.contract import purge as contract
-from mailfetch_fetcher.contract import secrets
 from mailfetch_fetcher.contract.assignment import decode
 from mailfetch_fetcher.contract.keys import StreamKeys
 from mailfetch_fetcher.contract.probe import PATH
@@ -52,7 +52,7 @@ def run_purge_job() -> int:
     clock = Clock()
     try:
         text = os.environ[contract.VARIABLE]
-        result = purge_connection(text, redis=Path(secrets.REDIS_MOUNT), pod_uid=pod_uid(), clock=clock)
+        result = purge_connection(text, redis=Path(mounts.REDIS_MOUNT), pod_uid=pod_uid(), clock=clock)
     except Exception:
         log.exception("internal error")
         text = "internal error in the purge; the log of its pod has the details, please report it"

@@ -11,20 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kubectl_mailfetch.model import VERSION
+from mailfetch_fetcher.contract import mounts
 
 Manifest = dict[str, Any]
 
-SECRETS, REDIS = "/etc/mailfetch/secrets", "/etc/mailfetch/redis"
-REDIS_SECRET, REDIS_KEYS = "mailfetch-redis", ("url", "ca.crt")
-CLIENT_KEYS = (
-    "client-id",
-    "client-secret",
-    "tenant-id",
-    "certificate.pem",
-    "private-key.pem",
-    "federated-token",
-    "service-account.json",
-)
 KEEP_SECONDS = 60
 """If the plugin was killed, Kubernetes removes the ended Job after this, and the Secret with it."""
 LABELS = {
@@ -85,7 +75,7 @@ def references(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if ref:
             yield str(ref["name"]), str(ref.get("key") or key)
     if client := oauth2.get("clientSecretRef"):
-        yield from ((str(client["name"]), key) for key in CLIENT_KEYS)
+        yield from ((str(client["name"]), key) for key in mounts.CLIENT_KEYS)
 
 
 def build_job(trial: Trial, image: Image) -> Manifest:
@@ -130,7 +120,10 @@ def _pod(trial: Trial, image: Image) -> Manifest:
         "containers": [_container(trial, image)],
         "volumes": [
             {"name": "secrets", "projected": {"sources": list(_sources(trial))}},
-            {"name": "redis", "projected": {"sources": [_source(REDIS_SECRET, {k: k for k in REDIS_KEYS})]}},
+            {
+                "name": "redis",
+                "projected": {"sources": [_source(mounts.REDIS_SECRET, {k: k for k in mounts.REDIS_KEYS})]},
+            },
             {"name": "tmp", "emptyDir": {}},
         ],
     }
@@ -153,8 +146,8 @@ def _container(trial: Trial, image: Image) -> Manifest:
             "readOnlyRootFilesystem": True,
         },
         "volumeMounts": [
-            {"name": "secrets", "mountPath": SECRETS, "readOnly": True},
-            {"name": "redis", "mountPath": REDIS, "readOnly": True},
+            {"name": "secrets", "mountPath": str(mounts.MOUNT), "readOnly": True},
+            {"name": "redis", "mountPath": str(mounts.REDIS_MOUNT), "readOnly": True},
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - an emptyDir of the pod's own
         ],
     }

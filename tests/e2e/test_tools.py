@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mailfetch_fetcher.contract import secrets
+from mailfetch_fetcher.contract import mounts
 from tests.cluster.base import Cluster
 from tests.cluster.processes import REPOSITORY
 from tests.cluster.tools import onenode_folder
@@ -122,7 +122,7 @@ def test_no_mailbox_password_is_in_the_pod(world: World) -> None:
     found = dict(line.rsplit(maxsplit=1) for line in world.kubectl(*python).splitlines())
     assert set(found.values()) == {"False"}
     files = {name for name in found if "/..2" not in name}  # the kubelet's own folders behind the links
-    assert files == {f"{secrets.REDIS_MOUNT}/url", "environment"}
+    assert files == {f"{mounts.REDIS_MOUNT}/url", "environment"}
 
 
 def test_who_has_only_the_role_for_mail_sees_mail_and_no_secret(world: World, tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_without_the_secret_of_redis_the_pod_waits_and_says_what_is_missing(bare
     bare.kubectl("wait", "--for=condition=Ready", f"pod/{TOOLS_POD}", f"--timeout={DEADLINE:.0f}s")
     missing = plugin(bare, "queue")
     assert missing.returncode == 1
-    assert secrets.REDIS_SECRET in missing.stderr
+    assert mounts.REDIS_SECRET in missing.stderr
     bare.copy_redis_secret()
     until_tools_answer(bare)
     assert bare.restarts(TOOLS_POD) == 0

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mailfetch_fetcher.auth.password import read_secret
-from mailfetch_fetcher.contract.secrets import CLIENT_KEYS
+from mailfetch_fetcher.contract.mounts import CLIENT_KEYS
 from mailfetch_fetcher.errors import Pace, SourceError
 
 _SAMPLES = {

@@ -4,7 +4,7 @@
 - `units`: durations, quantities and retention as written in manifests
 - `identity`: which mailbox a spec means
 - `assignment`: operator → fetcher (`assignments.json` in a ConfigMap; the same for the probe)
-- `secrets`: the file names under which referenced Secrets are mounted
+- `secrets`: the file names under which referenced Secrets are mounted; `mounts`: where (for the plugin, too)
 - `report`: fetcher → operator (`GET /report`)
 - `probe`: probe Job → operator (termination message)
 - `purge`: purge Job → operator (its environment, termination message)

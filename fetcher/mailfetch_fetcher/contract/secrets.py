@@ -5,25 +5,9 @@ Secret or key is a missing file (each source is `optional`), never a pod that do
 """
 
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 
+from mailfetch_fetcher.contract.mounts import CLIENT_KEYS
 from mailfetch_fetcher.contract.spec import SecretKey, Spec
-
-MOUNT = PurePosixPath("/etc/mailfetch/secrets")
-REDIS_MOUNT = PurePosixPath("/etc/mailfetch/redis")
-ASSIGNMENTS_MOUNT = PurePosixPath("/etc/mailfetch/assignments")
-REDIS_SECRET = "mailfetch-redis"  # noqa: S105 - the name of a Secret
-REDIS_KEYS = ("url", "ca.crt")
-
-CLIENT_KEYS = (
-    "client-id",
-    "client-secret",
-    "tenant-id",
-    "certificate.pem",
-    "private-key.pem",
-    "federated-token",
-    "service-account.json",
-)
 
 
 def file_name(secret: str, key: str) -> str:

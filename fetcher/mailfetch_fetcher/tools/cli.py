@@ -11,7 +11,7 @@ from typing import NoReturn
 import msgspec
 
 from mailfetch_fetcher.clock import Clock, rfc3339
-from mailfetch_fetcher.contract import secrets
+from mailfetch_fetcher.contract import mounts
 from mailfetch_fetcher.contract.keys import StreamKeys
 from mailfetch_fetcher.contract.tools import CATEGORIES, NAMESPACE, NO_SUCH_MAIL, RESULTS, STATES, USAGE
 from mailfetch_fetcher.environment import redis_target
@@ -26,7 +26,7 @@ from mailfetch_fetcher.tools.show import read_mail, write_body
 
 
 def main(
-    words: Sequence[str], *, redis: Path = Path(secrets.REDIS_MOUNT), variables: Mapping[str, str] = os.environ
+    words: Sequence[str], *, redis: Path = Path(mounts.REDIS_MOUNT), variables: Mapping[str, str] = os.environ
 ) -> int:
     """`mailfetch-fetcher tools …`.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from mailfetch_fetcher.contract import assignment, report, secrets
+from mailfetch_fetcher.contract import assignment, mounts, report
 from mailfetch_fetcher.contract.assignment import Assignment, Assignments
 from mailfetch_operator.desired.pod import build_pod_spec, of_the_pod, owner_reference
 from mailfetch_operator.model import Config, Connection, FetcherKey, Manifest
@@ -84,7 +84,7 @@ def _container(resources: Mapping[str, Any]) -> Manifest:
         "resources": dict(resources),
         "volumeMounts": [
             # The whole directory: a subPath would never be refreshed.
-            {"name": "assignments", "mountPath": str(secrets.ASSIGNMENTS_MOUNT), "readOnly": True}
+            {"name": "assignments", "mountPath": str(mounts.ASSIGNMENTS_MOUNT), "readOnly": True}
         ],
     }
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mailfetch_fetcher.contract import secrets
+from mailfetch_fetcher.contract import mounts, secrets
 from mailfetch_fetcher.contract.spec import Spec
 from mailfetch_operator.model import Config, Connection, Manifest
 from mailfetch_operator.names import API_VERSION, KIND
@@ -59,9 +59,9 @@ def owner_reference(owner: Connection, *, controller: bool = False) -> Manifest:
     return found | {"controller": True} if controller else found
 
 
-_SECRETS_MOUNT: Manifest = {"name": "secrets", "mountPath": str(secrets.MOUNT), "readOnly": True}
+_SECRETS_MOUNT: Manifest = {"name": "secrets", "mountPath": str(mounts.MOUNT), "readOnly": True}
 _MOUNTS: tuple[Manifest, ...] = (
-    {"name": "redis", "mountPath": str(secrets.REDIS_MOUNT), "readOnly": True},
+    {"name": "redis", "mountPath": str(mounts.REDIS_MOUNT), "readOnly": True},
     {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - an emptyDir of the pod's own
 )
 
@@ -83,7 +83,7 @@ def _secrets_volume(specs: Iterable[Spec]) -> list[Manifest]:
 
 
 def _redis_volume() -> Manifest:
-    source = _source(secrets.REDIS_SECRET, {key: key for key in secrets.REDIS_KEYS})
+    source = _source(mounts.REDIS_SECRET, {key: key for key in mounts.REDIS_KEYS})
     return {"name": "redis", "projected": {"sources": [source]}}
 
 

@@ -73,13 +73,25 @@ def test_wrong_usage_has_its_own_exit_code() -> None:
         assert modules_after("purge", *forbidden)[0] == 2
 
 
+def loaded_with(*modules: str) -> tuple[set[str], set[str]]:
+    """What importing these modules of the plugin loads of the fetcher, and all top-level modules."""
+    imports = "; ".join(f"import kubectl_mailfetch.{module}" for module in modules)
+    run = [sys.executable, "-c", f"import json, sys; {imports}; print(json.dumps(sorted(sys.modules)))"]
+    names = json.loads(subprocess.run(run, capture_output=True, text=True, check=True).stdout)
+    return {n for n in names if n.split(".")[0] == "mailfetch_fetcher"}, {n.split(".")[0] for n in names}
+
+
 def test_authorizing_needs_no_more_of_the_fetcher_than_where_the_providers_are() -> None:
     """The plugin is installed without the libraries of the fetcher."""
     modules = ("command", "loopback", "google", "microsoft", "mailbox", "browser")
-    imports = "; ".join(f"import kubectl_mailfetch.authorize.{module}" for module in modules)
-    run = [sys.executable, "-c", f"import json, sys; {imports}; print(json.dumps(sorted(sys.modules)))"]
-    names = json.loads(subprocess.run(run, capture_output=True, text=True, check=True).stdout)
-    of_fetcher = {n for n in names if n.split(".")[0] == "mailfetch_fetcher"}
+    of_fetcher, names = loaded_with(*(f"authorize.{module}" for module in modules))
     contract = "mailfetch_fetcher.contract"
     assert of_fetcher == {"mailfetch_fetcher", contract, f"{contract}.providers"}
-    assert not {n.split(".")[0] for n in names} & (FOREIGN - {"mailfetch_fetcher"})
+    assert not names & (FOREIGN - {"mailfetch_fetcher"})
+
+
+def test_testing_a_file_needs_no_more_of_the_fetcher_than_where_things_are_mounted() -> None:
+    of_fetcher, names = loaded_with("trial_cli", "trial_run", "trial_secrets", "trial")
+    contract = "mailfetch_fetcher.contract"
+    assert of_fetcher == {"mailfetch_fetcher", contract, f"{contract}.mounts"}
+    assert not names & (FOREIGN - {"mailfetch_fetcher"})

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kubectl_mailfetch.errors import Exit, PluginError
-from kubectl_mailfetch.trial import CLIENT_KEYS, Image, Trial, build_job, build_secret, references, with_defaults
+from kubectl_mailfetch.trial import Image, Trial, build_job, build_secret, references, with_defaults
 from kubectl_mailfetch.trial_run import read_pod, run_trial
 from mailfetch_fetcher.contract import assignment, probe, secrets
 from mailfetch_fetcher.contract.spec import parse_spec
@@ -66,7 +66,6 @@ def test_the_pod_is_the_operators(spec: dict[str, Any]) -> None:
 @pytest.mark.parametrize("spec", [SPEC, OAUTH2], ids=["password", "oauth2"])
 def test_it_may_need_the_secrets_that_the_operator_mounts(spec: dict[str, Any]) -> None:
     assert set(references(spec)) == set(secrets.references(parse_spec(spec)))
-    assert CLIENT_KEYS == secrets.CLIENT_KEYS
 
 
 def test_values_that_are_nowhere_live_as_long_as_the_job() -> None:

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from mailfetch_fetcher.contract import secrets, tools
+from mailfetch_fetcher.contract import mounts, tools
 from mailfetch_operator.model import Config, Connection, Manifest
 from mailfetch_operator.plan import TOOLS_OWNERS, plan_tools
 from tests.unit.operator.pure.sim import CONFIG, SPEC, manifest
@@ -38,9 +38,9 @@ def test_it_mounts_the_access_to_redis_and_nothing_else() -> None:
     assert tmp == {"name": "tmp", "emptyDir": {}}
     (source,) = redis["projected"]["sources"]
     # Optional: a namespace without the Secret gets no pod that cannot start.
-    assert (source["secret"]["name"], source["secret"]["optional"]) == (secrets.REDIS_SECRET, True)
+    assert (source["secret"]["name"], source["secret"]["optional"]) == (mounts.REDIS_SECRET, True)
     (container,) = pod["containers"]
-    assert {m["mountPath"] for m in container["volumeMounts"]} == {str(secrets.REDIS_MOUNT), "/tmp"}
+    assert {m["mountPath"] for m in container["volumeMounts"]} == {str(mounts.REDIS_MOUNT), "/tmp"}
     assert [e["name"] for e in container["env"]] == [tools.NAMESPACE]
     text = json.dumps(pod)
     assert "support" not in text
