@@ -122,19 +122,15 @@ def status(
 
     cluster = connect(kubeconfig, context)
     where = namespace or cluster.namespace
-    raw = cluster.get(where, name)
-    connection = Connection(raw)
+    connection = Connection(cluster.get(where, name))
     page = partial(_page, wide=output is Format.wide)
     if watch:
         from kubectl_mailfetch import watching
 
         snapshots = watching.one(cluster.follow(where, name=name, tick=watching.TICK), name)
         return watching.watch(snapshots, form=output, choose=lambda _: True, page=page)
-    if output is Format.name:
-        printer.print_names([connection], out=sys.stdout)
-    elif output in (Format.json, Format.yaml):
-        printer.print_object(raw, output, out=sys.stdout)
-    else:
+
+    def whole_page() -> None:
         page(printer.console(), [connection])
         if consumers:
             from kubectl_mailfetch.page_consumers import consumer_lines
@@ -142,6 +138,8 @@ def status(
 
             lines = consumer_lines(connection, Tools(context=context, kubeconfig=kubeconfig))
             printer.print_page(lines, out=printer.console())
+
+    printer.print_connection(connection, output, whole_page)
 
 
 def _page(out: Any, found: "list[Connection]", *, wide: bool) -> None:

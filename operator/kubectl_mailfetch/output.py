@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import IO, Any
 
@@ -117,6 +117,22 @@ def print_objects(values: Sequence[Mapping[str, Any]], form: Format, *, out: IO[
     """A list of objects, in the form that kubectl uses."""
     items = [_tidy(v) for v in values]
     print_value({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": items}, form, out=out)
+
+
+def print_connection(connection: Connection, form: Format, page: Callable[[], None]) -> None:
+    """One connection on standard output, for a program or for people.
+
+    Args:
+        connection: The connection.
+        form: How to print.
+        page: Prints it for people.
+    """
+    if form is Format.name:
+        print_names([connection], out=sys.stdout)
+    elif form in (Format.json, Format.yaml):
+        print_object(connection.raw, form, out=sys.stdout)
+    else:
+        page()
 
 
 def print_names(connections: Sequence[Connection], *, out: IO[str]) -> None:

@@ -1,6 +1,5 @@
 """The commands `test`, `estimate`, `fetch` and `refetch`."""
 
-import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -119,9 +118,6 @@ class Asking:
         """The page, or the object for a program."""
         from kubectl_mailfetch import output as printer
 
-        if self._output is Format.name:
-            printer.print_names([connection], out=sys.stdout)
-        elif self._output in (Format.json, Format.yaml):
-            printer.print_object(connection.raw, self._output, out=sys.stdout)
-        else:
-            printer.print_page(list(page), out=printer.console())
+        printer.print_connection(
+            connection, self._output, lambda: printer.print_page(list(page), out=printer.console())
+        )
