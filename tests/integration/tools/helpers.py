@@ -99,6 +99,16 @@ def filled(store: Store, *uids: int, policy: QueuePolicy = POLICY, action: Wante
     return mailbox
 
 
+def mixed(store: Store) -> Mailbox:
+    """Mail 1 is Done, 2 Filtered, 3 Failed, 4 Processing."""
+    mailbox = filled(store, 1, 2, 3, 4)
+    entries = read(store)
+    end(store.client, entries[0], "Processed")
+    end(store.client, entries[1], "Filtered", "newsletter")
+    end(store.client, entries[2], "Failed", "no such customer")
+    return mailbox
+
+
 def large(mailbox: Mailbox, uid: int, body: bytes, *, action: WantedAction | None = None) -> None:
     """Commits a mail whose body is a blob."""
     writer = mailbox.start_blob()

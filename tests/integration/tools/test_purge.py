@@ -6,7 +6,19 @@ from mailfetch_fetcher.store.model import Batch, QueuePolicy
 from mailfetch_fetcher.tools import opened as opened_module
 from mailfetch_fetcher.tools import purge as purge_module
 from tests.integration.store.helpers import KEYS, SEEN, STREAM, Store, open_new, quarantined
-from tests.integration.tools.helpers import DELETE, GROUP, POLICY, Tools, end, filled, large, letter, mark_of, read
+from tests.integration.tools.helpers import (
+    DELETE,
+    GROUP,
+    POLICY,
+    Tools,
+    end,
+    filled,
+    large,
+    letter,
+    mark_of,
+    mixed,
+    read,
+)
 
 NOW = "2100-01-01T00:00:00Z"
 
@@ -15,13 +27,9 @@ def subjects(store: Store) -> list[str]:
     return [entry["subject"] for entry in store.entries()]
 
 
-def mixed(store: Store) -> list[str]:
+def one_of_each(store: Store) -> list[str]:
     """1 Done, 2 Filtered, 3 Failed, 4 Processing, 5 New; the entries."""
-    mailbox = filled(store, 1, 2, 3, 4)
-    entries = read(store)
-    end(store.client, entries[0], "Processed")
-    end(store.client, entries[1], "Filtered", "newsletter")
-    end(store.client, entries[2], "Failed", "no such customer")
+    mailbox = mixed(store)
     mailbox.commit(Batch(mails=[letter(5)], cursor="1700000000/5"))
     return store.ids()
 
@@ -40,14 +48,14 @@ def test_a_named_mail_goes_with_all_that_hangs_on_it(store: Store, tools: Tools)
 
 @pytest.mark.parametrize("uid", [1, 2, 3, 4, 5])
 def test_named_mails_go_in_any_state(store: Store, tools: Tools, uid: int) -> None:
-    entry = mixed(store)[uid - 1]
+    entry = one_of_each(store)[uid - 1]
     assert tools.json("purge", entry, f"{uid}@example.com")["purged"] == 1
     assert f"subject {uid}" not in subjects(store)
     assert len(subjects(store)) == 4
 
 
 def test_a_dry_run_removes_nothing(store: Store, tools: Tools) -> None:
-    mixed(store)
+    one_of_each(store)
     before = store.snapshot()
     assert tools.json("purge", "1@example.com", "--dry-run")["purged"] == 1
     assert tools.json("purge", "--search", "subject", "--dry-run")["purged"] == 1
@@ -56,7 +64,7 @@ def test_a_dry_run_removes_nothing(store: Store, tools: Tools) -> None:
 
 
 def test_in_bulk_what_somebody_needs_stays(store: Store, tools: Tools) -> None:
-    mixed(store)
+    one_of_each(store)
     answer = tools.json("purge", "--before", NOW)
     assert (answer["matched"], answer["purged"], answer["kept"]) == (5, 1, 4)
     assert set(answer["why"].split("; ")) == {
@@ -87,13 +95,13 @@ def test_in_bulk_what_an_action_needs_stays(store: Store, tools: Tools) -> None:
     [("Done", {2, 3, 4, 5}), ("Filtered", {1, 3, 4, 5}), ("Processing", {1, 2, 3, 5}), ("New", {1, 2, 3, 4})],
 )
 def test_a_state_that_is_named_goes(store: Store, tools: Tools, state: str, left: set[int]) -> None:
-    mixed(store)
+    one_of_each(store)
     assert tools.json("purge", "--state", state) == {"matched": 1, "purged": 1, "kept": 0, "why": ""}
     assert subjects(store) == [f"subject {uid}" for uid in sorted(left)]
 
 
 def test_filters_are_combined(store: Store, tools: Tools) -> None:
-    mixed(store)
+    one_of_each(store)
     assert tools.json("purge", "--state", "Done", "--search", "subject 2")["matched"] == 0
     assert tools.json("purge", "--state", "Done", "--before", "2020-01-01T00:00:00Z")["matched"] == 0
     assert tools.json("purge", "--state", "Done", "--connection", "other")["matched"] == 0
@@ -115,7 +123,7 @@ def test_pages_of_mails_and_actions(store: Store, tools: Tools, monkeypatch: pyt
 
 
 def test_a_consumer_at_work_is_not_surprised(store: Store, tools: Tools) -> None:
-    mixed(store)
+    one_of_each(store)
     (_, _, _, working, _) = store.ids()
     tools.json("purge", working)
     assert store.client.xpending(STREAM.queue, GROUP)["pending"] == 0
@@ -176,7 +184,7 @@ def test_lines_of_the_log_go_by_time_and_text(store: Store, tools: Tools) -> Non
 
 
 def test_full_memory_does_not_hinder_it(store: Store, tools: Tools) -> None:
-    mixed(store)
+    one_of_each(store)
     store.client.config_set("maxmemory", 100_000)
     assert tools.json("purge", "--state", "Done")["purged"] == 1
 

@@ -7,7 +7,7 @@ import pytest
 from mailfetch_fetcher.store.model import Batch, QueuePolicy
 from mailfetch_fetcher.tools import overview as overview_module
 from tests.integration.store.helpers import STREAM, Store, mail, open_new, quarantined
-from tests.integration.tools.helpers import GROUP, POLICY, Tools, end, filled, large, letter, read
+from tests.integration.tools.helpers import GROUP, POLICY, Tools, end, filled, large, letter, mixed, read
 
 ALL = ("--state", "New", "--state", "Filtered", "--state", "Processing", "--state", "Failed", "--state", "Done")
 OTHER = STREAM.connection("second")
@@ -26,20 +26,16 @@ def numbers(
     }
 
 
-def mixed(store: Store) -> list[str]:
+def one_of_each(store: Store) -> list[str]:
     """Mails 1 to 6, one in each state and one more that is New; the entries."""
-    mailbox = filled(store, 1, 2, 3, 4)
-    entries = read(store)
-    end(store.client, entries[0], "Processed")
-    end(store.client, entries[1], "Filtered", "newsletter")
-    end(store.client, entries[2], "Failed", "no such customer")
+    mailbox = mixed(store)
     mailbox.commit(Batch(mails=[letter(5), letter(6)], cursor="1700000000/6"))
     mailbox.commit(Batch(quarantine=[quarantined(9, since=1_700_000_000, detail="NO [SERVERBUG]")]))
     return store.ids()
 
 
 def test_every_state_is_told(store: Store, tools: Tools) -> None:
-    entries = mixed(store)
+    entries = one_of_each(store)
     answer = tools.json("queue")
     assert answer["counts"] == numbers(new=2, filtered=1, processing=1, failed=1, aside=1, done=1)
     assert [(entry["subject"], entry["state"]) for entry in answer["entries"]] == [
@@ -114,7 +110,7 @@ def test_an_entry_has_all_that_the_stream_says_of_it(store: Store, tools: Tools)
     ],
 )
 def test_a_state_can_be_asked_for(store: Store, tools: Tools, state: str, subjects: set[str]) -> None:
-    mixed(store)
+    one_of_each(store)
     assert set(tools.states("--state", state)) == subjects
     assert tools.json("queue", "--state", state)["counts"]["New"] == 2
 
@@ -179,7 +175,7 @@ def test_where_redis_has_lost_count_it_is_counted(store: Store, tools: Tools) ->
 
 
 def test_a_stream_of_two_connections_is_told_apart(store: Store, tools: Tools) -> None:
-    mixed(store)
+    one_of_each(store)
     other = store.mailbox(keys=OTHER, policy=POLICY)
     open_new(other)
     other.commit(Batch(mails=[letter(77), letter(78)], cursor="1700000000/78"))
@@ -192,7 +188,7 @@ def test_a_stream_of_two_connections_is_told_apart(store: Store, tools: Tools) -
 
 @pytest.mark.parametrize("term", ["SUBJECT 3", "sender-3@", "<3@example"])
 def test_a_search_looks_at_what_people_see(store: Store, tools: Tools, term: str) -> None:
-    mixed(store)
+    one_of_each(store)
     assert tools.states("--search", term) == {"subject 3": "Failed"}
     assert tools.json("queue", "--search", "no such thing")["entries"] == []
 
@@ -227,7 +223,7 @@ def test_an_empty_queue_and_a_stream_that_is_not_there(store: Store, tools: Tool
 
 
 def test_marks_of_mails_that_are_gone_do_not_count(store: Store, tools: Tools) -> None:
-    entries = mixed(store)
+    entries = one_of_each(store)
     store.client.xtrim(STREAM.queue, minid=entries[4], approximate=False)
     assert tools.json("queue")["counts"] == numbers(new=2, aside=1)
 
