@@ -30,6 +30,12 @@ def ref_of(member: str) -> str:
     return member.split(" ", 1)[0]
 
 
+def queue_entry(member: str) -> str:
+    """The queue entry of the mail; empty where this version cannot read it."""
+    parts = member.split(" ", 5)
+    return parts[4] if len(parts) > 4 else ""
+
+
 def ledger_member(member: str) -> str:
     """The mail's number in the ledger, as it stands there; empty where mails have no names (IMAP)."""
     return member.partition(" ")[2].partition(" ")[0].partition(":")[2]

@@ -15,7 +15,7 @@ from mailfetch_fetcher.store import scripts
 from mailfetch_fetcher.store.failures import error_text, refused
 from mailfetch_fetcher.store.link import Link
 from mailfetch_fetcher.store.model import QueuePolicy
-from mailfetch_fetcher.store.outbox import parse_entry
+from mailfetch_fetcher.store.outbox import queue_entry, parse_entry
 
 COUNT = 20
 """Entries of one look: their bodies pass through the script."""
@@ -142,7 +142,7 @@ def _first_needed(link: Link, outbox: str, marks: set[bytes]) -> str:
         found = link.call("ZRANGE", outbox, score, "+inf", "BYSCORE", "LIMIT", 0, MEMBERS, "WITHSCORES")
         for member, raw in zip(found[::2], found[1::2], strict=True):
             last: str = raw.decode()
-            if not marks.intersection(member.split(b" ", 5)[4:5]):
+            if queue_entry(member.decode(errors="replace")).encode() not in marks:
                 return last
         if len(found) < 2 * MEMBERS:
             return last if found else score.removeprefix("(")

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from mailfetch_fetcher.store import scripts
+from mailfetch_fetcher.store.outbox import queue_entry
 from mailfetch_fetcher.tools.find import find_all, only
 from mailfetch_fetcher.tools.log import LogFilter, line_of
 from mailfetch_fetcher.tools.model import Filter, Mail, Purged
@@ -125,8 +126,8 @@ def _needed(opened: Opened, connections: Iterable[str]) -> dict[str, str]:
                 *("ZRANGE", opened.keys.connection(name).outbox, start, "+inf", "BYSCORE"),
                 *("LIMIT", 0, LINES, "WITHSCORES"),
             )
-            members = [text(member).split(" ", 5) for member in found[::2]]
-            needed.update({parts[4]: name for parts in members if len(parts) > 4})
+            members = found[::2]
+            needed.update({entry: name for member in members if (entry := queue_entry(text(member)))})
             start = f"({text(found[-1])}" if len(members) == LINES else ""
     return needed
 
