@@ -15,7 +15,7 @@ from mailfetch_fetcher.store import scripts
 from mailfetch_fetcher.store.failures import error_text, refused
 from mailfetch_fetcher.store.link import Link
 from mailfetch_fetcher.store.model import QueuePolicy
-from mailfetch_fetcher.store.outbox import queue_entry, parse_entry
+from mailfetch_fetcher.store.outbox import parse_entry, queue_entry
 
 COUNT = 20
 """Entries of one look: their bodies pass through the script."""
